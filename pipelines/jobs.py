@@ -1,0 +1,184 @@
+"""The types of jobs: what each is called, what it needs, which parameters it takes, which function does it.
+
+A job function is `def run(context: JobContext) -> dict[str, Any]`: it does the work, reports progress, returns a short
+summary, and returns early when `context.stop_requested()` says so. It is named by "module:function" and imported only
+in the process that runs it, so that knowing the types costs nothing. A job that is resumable may be started again
+after a crash with the same parameters, and goes on where it was.
+
+Lives here: records and the registry. Rows are `pipelines.store.jobs`, running one is `pipelines.job_runner`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.errors import InputError, JobUnknown
+from pipelines.settings import Settings
+
+Progress = Callable[[int, int | None, Mapping[str, int]], None]
+Priority = Literal[0, 10, 50, 100]
+PRIORITIES: tuple[Priority, ...] = (0, 10, 50, 100)
+"""Of a job, most urgent first: at once, asked for by somebody, usual, when there is nothing else."""
+
+ContentKind = Literal["scene", "image"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What a job function is given.
+
+    Attributes:
+        params: an instance of the type's model of parameters.
+        progress: call it as often as you like with (done, total or None while unknown, counts by reason).
+        stop_requested: true once somebody wants the job to end; return within 4 s then, or the process is killed.
+    """
+
+    settings: Settings
+    params: Any
+    progress: Progress
+    stop_requested: Callable[[], bool]
+
+
+class NoParams(BaseModel):
+    """Parameters of a job that takes none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScanRequest(BaseModel):
+    """What a scan looks at; everything that is new, changed or failed for a passing reason, by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kinds: tuple[ContentKind, ...] = Field(("scene",), min_length=1, description="Scenes, images, or both.")
+    ids: tuple[str, ...] | None = Field(None, max_length=100_000, description="These ids of Stash only.")
+    galleries: tuple[str, ...] | None = Field(None, max_length=10_000, description="Images of these galleries only.")
+    filter: dict[str, Any] | None = Field(None, description="A filter of Stash: SceneFilterType or ImageFilterType.")
+    newest_first: bool = Field(False, description="Begin with what was added last.")
+    limit: int | None = Field(None, ge=1, description="At most so many.")
+    fresh: bool = Field(False, description="Also what is scanned already.")
+    retry_failed: bool = Field(True, description="Also what failed for a reason that may have passed.")
+
+
+class RematchRequest(BaseModel):
+    """What is matched anew; everything whose people are out of date, by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    contents: tuple[tuple[ContentKind, str], ...] | None = Field(
+        None, max_length=100_000, description="Only these, as pairs of kind and id."
+    )
+    full: bool = Field(False, description="Also what is up to date.")
+
+
+@dataclass(frozen=True, slots=True)
+class JobType:
+    """One type of job; of each, one job is queued or running at a time.
+
+    Attributes:
+        run: "module:function" of the job function.
+        resources: what Ray reserves for the process of the job, such as {"CPU": 1}.
+        workers: what must be free beside that when the job starts, for the Ray Data workers that it will start.
+        resumable: whether it is started again after a crash.
+        intervals: hours that a schedule may have; empty when it cannot be scheduled.
+        due: "module:function" from Settings to a reason why the job should run now, or None; asked now and then by the
+            supervisor, so it and its imports must be light. Empty when there is no such reason.
+    """
+
+    id: str
+    title: str
+    description: str
+    run: str
+    priority: Priority = 50
+    resources: Mapping[str, float] = field(default_factory=dict)
+    workers: Mapping[str, float] = field(default_factory=dict)
+    params: type[BaseModel] = NoParams
+    resumable: bool = True
+    default_interval_hours: int | None = None
+    intervals: tuple[int, ...] = ()
+    due: str = ""
+
+    def __post_init__(self) -> None:
+        if self.priority not in PRIORITIES:
+            raise ValueError(f"priority {self.priority} is not one of {PRIORITIES}")
+        if (self.default_interval_hours is None) != (not self.intervals):
+            raise ValueError("a job that can be scheduled has intervals and a default")
+        if self.intervals and self.default_interval_hours not in self.intervals:
+            raise ValueError(f"default_interval_hours {self.default_interval_hours} is not one of {self.intervals}")
+
+    @property
+    def schedulable(self) -> bool:
+        return bool(self.intervals)
+
+    def parse(self, params: Mapping[str, Any]) -> BaseModel:
+        """Returns the validated parameters. Raises InputError that names the field."""
+        try:
+            return self.params.model_validate_json(json.dumps(params))
+        except ValidationError as error:
+            said = "; ".join(f"params.{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+            raise InputError(
+                f"The parameters of a {self.id} job are not valid: {said}.", "See GET /queue/types."
+            ) from None
+
+
+def named_function(name: str) -> Callable[..., Any]:
+    """Returns the function of "module:function", which is imported. Raises ImportError, AttributeError."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+def job_type(type_id: str, registry: Mapping[str, JobType] | None = None) -> JobType:
+    """Returns the type of that id. Raises JobUnknown."""
+    types = REGISTRY if registry is None else registry
+    if type_id not in types:
+        raise JobUnknown(f"There is no job type {type_id!r}.", f"Types are {', '.join(types)}.")
+    return types[type_id]
+
+
+def _registry(*types: JobType) -> Mapping[str, JobType]:
+    return MappingProxyType({t.id: t for t in types})
+
+
+REGISTRY = _registry(
+    JobType(
+        id="scan",
+        title="Scan",
+        description="Look at all scenes or images of Stash that are new or changed, keep their faces, and match them.",
+        run="pipelines.scan:run_job",
+        priority=50,
+        workers={"CPU": 1},
+        params=ScanRequest,
+        default_interval_hours=24,
+        intervals=(1, 6, 12, 24, 72, 168),
+    ),
+    JobType(
+        id="rematch",
+        title="Match again",
+        description="Compare the faces of all scans with the current performer database, without decoding anything.",
+        run="pipelines.rematch:run_job",
+        priority=10,
+        workers={"CPU": 1},
+        params=RematchRequest,
+        default_interval_hours=24,
+        intervals=(6, 12, 24, 72, 168),
+        due="pipelines.rematch_due:due",
+    ),
+    JobType(
+        id="compact_scans",
+        title="Tidy the scans",
+        description="Join the small files of the scans into few large ones.",
+        run="pipelines.scan:compact_job",
+        priority=100,
+        resources={"CPU": 1},
+        default_interval_hours=168,
+        intervals=(24, 72, 168),
+    ),
+)

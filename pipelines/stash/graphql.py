@@ -1,0 +1,202 @@
+"""The GraphQL connection to Stash: one request after the other's permit, tried again where that is safe, named errors.
+
+The API key lives in `_Key` only: it is put on requests to the configured address, and in no message, log, `repr`,
+address or command line. Redirects are not followed, so it goes nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from pipelines.errors import StashError, StashUnreachable
+from pipelines.stash.answers import data_of
+from pipelines.stash.features import INTROSPECTION, Features
+from pipelines.stash.limiter import Limiter, Priority
+from pipelines.stash.retries import Retries, TryAgain
+from pipelines.stash.subscriptions import Reconnects, events
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+class StashClient:
+    """A connection to one Stash, for one event loop; use as `async with`.
+
+    Attributes:
+        address: where Stash is, without anything secret; "/graphql" is below it.
+        limiter: asked before every request.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        limiter: Limiter,
+        timeout_s: float = 30.0,
+        retries: Retries | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """
+        Args:
+            url: address of Stash; a path before "/graphql" is kept (https://host/stash).
+            api_key: sent when set. A Stash without a key refuses every key, so leave it unset there.
+            timeout_s: longest silence of Stash within one try.
+            transport: in place of the network.
+
+        Raises StashUnreachable when `url` is no web address.
+        """
+        self.address = stash_address(url)
+        self.limiter = limiter
+        self._key = _Key(api_key)
+        self._retries = retries or Retries()
+        self._features: Features | None = None
+        self._introspecting = asyncio.Lock()
+        self._http = httpx.AsyncClient(
+            auth=self._key,
+            headers={"User-Agent": "stash-sense"},
+            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"StashClient({self.address!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def execute(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        priority: Priority = Priority.BATCH,
+        write: bool = False,
+        repeatable: bool | None = None,
+    ) -> dict[str, Any]:
+        """Returns the `data` of the answer.
+
+        Args:
+            write: it changes something: it waits until nobody else in the cluster writes.
+            repeatable: carrying it out twice does no harm; by default what does not write. Anything else is not sent
+                again once it may have been carried out.
+
+        Raises:
+            StashUnreachable: no answer, or 5xx, or 429, after all tries.
+            StashUnauthorized, StashUnknownField, StashNotFound, StashRejected: see pipelines.errors.
+        """
+        repeatable = not write if repeatable is None else repeatable
+        if not write:
+            return await self._send(query, variables, priority, repeatable=repeatable)
+        async with self.writing(priority) as turn:
+            return await turn.execute(query, variables, repeatable=repeatable)
+
+    @asynccontextmanager
+    async def writing(self, priority: Priority = Priority.BATCH) -> AsyncIterator[WriteTurn]:
+        """Inside the block nobody else in the cluster writes: for reading, changing and writing back."""
+        async with self.limiter.writing(priority):
+            yield WriteTurn(self, priority)
+
+    async def features(self, priority: Priority = Priority.BATCH, *, again: bool = False) -> Features:
+        """Returns what the server knows; asked once, or `again` after it turned out to have changed."""
+        async with self._introspecting:
+            if self._features is None or again:
+                data = await self._send(INTROSPECTION, None, priority, repeatable=True)
+                self._features = Features.from_introspection(data)
+            return self._features
+
+    def subscribe(
+        self, query: str, reconnects: Reconnects | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any] | None]]:
+        """Opens a subscription; see `subscriptions.events`."""
+        return events(self.address, self._key.headers(), query, reconnects or Reconnects())
+
+    async def _send(
+        self, query: str, variables: Mapping[str, Any] | None, priority: Priority, *, repeatable: bool
+    ) -> dict[str, Any]:
+        try:
+            async for attempt in self._retries.trying(priority, repeatable=repeatable):
+                with attempt:
+                    await self.limiter.acquire(priority)
+                    return await self._post({"query": query, "variables": dict(variables or {})})
+        except TryAgain as error:
+            raise error.error from error.__cause__
+        raise AssertionError  # tenacity returns or raises
+
+    async def _post(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            response = await self._http.post(f"{self.address}/graphql", json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise TryAgain(self._silent("cannot be reached", error), carried_out=False) from error
+        except httpx.RequestError as error:
+            raise TryAgain(self._silent("did not answer", error), carried_out=True) from error
+        return data_of(response, self.address)
+
+    def _silent(self, what: str, error: httpx.RequestError) -> StashError:
+        return StashUnreachable(
+            f"Stash at {self.address} {what} ({type(error).__name__}).", "Check that it runs, and stash_url."
+        )
+
+
+class WriteTurn:
+    """The right to write, for as long as the block of `StashClient.writing` lasts."""
+
+    def __init__(self, client: StashClient, priority: Priority) -> None:
+        self._client = client
+        self._priority = priority
+
+    async def execute(
+        self, query: str, variables: Mapping[str, Any] | None = None, *, repeatable: bool = False
+    ) -> dict[str, Any]:
+        """`StashClient.execute` of a write inside this turn."""
+        return await self._client._send(query, variables, self._priority, repeatable=repeatable)  # noqa: SLF001 - the two are one
+
+
+class _Key(httpx.Auth):
+    """Puts the API key on a request, and shows it to nobody else."""
+
+    def __init__(self, key: str | None) -> None:
+        self._headers = {"ApiKey": key} if key else {}
+
+    def __repr__(self) -> str:
+        return "_Key()"
+
+    def headers(self) -> dict[str, str]:
+        return dict(self._headers)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers.update(self._headers)
+        yield request
+
+
+def stash_address(url: str) -> str:
+    """Returns scheme, host and path of an address of Stash, without a closing "/" or "/graphql".
+
+    Raises StashUnreachable when it is no web address, or holds a user, a password or a query: those would be logged.
+    """
+    hint = "stash_url is an address such as http://127.0.0.1:9999; the key goes into stash_api_key."
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise StashUnreachable("stash_url is no web address.", hint) from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise StashUnreachable("stash_url is no web address.", hint)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise StashUnreachable("stash_url holds more than an address.", hint)
+    name = f"[{host}]" if ":" in host else host
+    path = parts.path.rstrip("/").removesuffix("/graphql").rstrip("/")
+    return urlunsplit((parts.scheme, name if port is None else f"{name}:{port}", path, "", ""))

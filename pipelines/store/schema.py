@@ -1,0 +1,205 @@
+"""The tables of the SQL store, typed; `migrations` holds the same as steps, and a test compares the two.
+
+Lives here: tables and column types only. Opening a database is `sql`; what is done with the rows is `jobs`,
+`overrides` and `matches`. Times are UTC and aware in Python, whatever the database keeps.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+SCHEMA_VERSION = "0001"
+"""Revision of the newest migration; a test compares it with `migrations/versions`."""
+
+LIVE_STATES = ("queued", "running", "stopping")
+ENDED_STATES = ("done", "failed", "stopped", "cancelled")
+
+_LIVE = text("state IN ('queued', 'running', 'stopping')")
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC. SQLite has no zones: there the zone is left out and added again."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone.")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - signature of SQLAlchemy
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only where the type is INTEGER."""
+Json = JSON(none_as_null=True)
+
+
+class Table(DeclarativeBase):
+    """Base of all tables; constraints are named after what they hold, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy
+        datetime: UtcTime(),
+        float: Double(),
+        dict[str, Any]: Json,
+        list[Any]: Json,
+        Any: Json,
+    }
+
+
+class JobRow(Table):
+    """One job, from its submission to the end of its history.
+
+    Who runs it holds a lease: `lease_token` names the run, and until `lease_until` nobody else takes it over.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(f"state IN {(*LIVE_STATES, *ENDED_STATES)!r}", name="state"),
+        Index("uq_jobs_live_type", "type", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
+        Index("ix_jobs_state_priority", "state", "priority", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    type: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    priority: Mapped[int] = mapped_column(Integer)
+    params: Mapped[dict[str, Any]]
+    triggered_by: Mapped[str] = mapped_column(String(32))
+    retry_of: Mapped[int | None] = mapped_column(RowId)
+    attempts: Mapped[int] = mapped_column(Integer)
+    done: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    counts: Mapped[dict[str, Any]]
+    rate_per_s: Mapped[float | None]
+    eta_s: Mapped[float | None]
+    waiting_for: Mapped[str] = mapped_column(Text)
+    result: Mapped[dict[str, Any] | None]
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    stop_requested_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None]
+
+
+class JobEventRow(Table):
+    """What happened to a job; ids only grow, in the order in which the events became visible.
+
+    Events outlive their job, so that a listener who was away still finds where it was; one without a job says that
+    the history was cleared.
+    """
+
+    __tablename__ = "job_events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    job_id: Mapped[int | None] = mapped_column(RowId)
+    kind: Mapped[str] = mapped_column(String(16))
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+
+class ScheduleRow(Table):
+    """When a type of job runs by itself; a type without a row has its default interval and is off."""
+
+    __tablename__ = "schedules"
+
+    type: Mapped[str] = mapped_column(String(64), primary_key=True)
+    enabled: Mapped[bool]
+    interval_hours: Mapped[int] = mapped_column(Integer)
+    next_run_at: Mapped[datetime | None]
+    last_run_at: Mapped[datetime | None]
+
+
+class SettingOverrideRow(Table):
+    """A setting that was changed while the server ran."""
+
+    __tablename__ = "setting_overrides"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON())  # null is a value here
+    updated_at: Mapped[datetime]
+
+
+class ContentMatchRow(Table):
+    """One scene or image that was matched: which scan of it, against which database version, with which options."""
+
+    __tablename__ = "content_matches"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    content_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    file_fingerprint: Mapped[str] = mapped_column(Text)
+    recipe: Mapped[str] = mapped_column(Text)
+    scanned_at: Mapped[datetime]
+    database_version: Mapped[str] = mapped_column(String(128), index=True)
+    options_digest: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(32))
+    faces: Mapped[int] = mapped_column(Integer)
+    frames: Mapped[int] = mapped_column(Integer)
+    duration_s: Mapped[float | None]
+    matched_at: Mapped[datetime]
+
+
+class ContentPersonRow(Table):
+    """One person of a scene or image, best first; `universal_id` is null for somebody unknown."""
+
+    __tablename__ = "content_people"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["kind", "content_id"], ["content_matches.kind", "content_matches.content_id"], ondelete="CASCADE"
+        ),
+    )
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    content_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    rank: Mapped[int] = mapped_column(Integer, primary_key=True)
+    universal_id: Mapped[str | None] = mapped_column(String(255), index=True)
+    name: Mapped[str | None] = mapped_column(Text)
+    faces: Mapped[int] = mapped_column(Integer)
+    frames: Mapped[int] = mapped_column(Integer)
+    share: Mapped[float]
+    confidence: Mapped[float | None]
+    distance: Mapped[float | None]
+    ranges: Mapped[list[Any]]
+    candidates: Mapped[list[Any]]
+    best_time_s: Mapped[float | None]
+    best_box: Mapped[list[Any] | None]

@@ -1,0 +1,199 @@
+"""The one owner of the performer database: people in, names out; versions are swapped without a pause.
+
+`user_config` is `{"version": ID}` to pin a version, or `{"version": null}` to follow the current one: a new version is
+loaded beside the old one within a second of being written, then one reference is replaced. Requests that are under way
+finish on the version they began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+
+from pipelines.errors import DatabaseMissing, StashSenseError
+from pipelines.faces.catalogue import get_pack
+from pipelines.faces.gallery import Gallery
+from pipelines.faces.identify import FoundPerson, Identifier, SceneSightings
+from pipelines.faces.options import IdentifyOptions
+from pipelines.faces.sightings import Sightings
+from pipelines.settings import Settings
+from pipelines.store.performers import PerformerDatabase
+from serve_app.deployments.loopback import confine_inner_port
+from serve_app.deployments.outcome import returns_errors
+
+logger = logging.getLogger("ray.serve")
+
+FOLLOW_EVERY_S = 1.0
+ABOUT = ("country", "image_url")
+
+
+class IndexConfig(BaseModel):
+    """The deployment's user_config: the version to serve, None for the current one, whichever that is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """People as rows of the faces that were asked about.
+
+    Attributes:
+        version: the database version that named them.
+        about: what else is known of the candidates, by universal id: country and image_url, where there are any.
+    """
+
+    people: list[FoundPerson]
+    version: str
+    about: dict[str, dict[str, str]]
+
+
+class FaceIndex:
+    """Serves one version of the performer database at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        confine_inner_port()
+        self._settings = settings
+        self._pack = get_pack(settings.pack)
+        self._database = PerformerDatabase(settings.database_path)
+        self._gallery: Gallery | None = None
+        self._problem: StashSenseError | None = None
+        self._config = IndexConfig()
+        self._swapping = asyncio.Lock()
+        self._follower: asyncio.Task[None] | None = None
+
+    async def reconfigure(self, user_config: dict[str, str | None]) -> None:
+        """Pins a version or follows the current one. A pinned version that cannot be served fails the deployment."""
+        self._config = IndexConfig.model_validate(user_config)
+        if self._config.version is not None:
+            await self._swap(self._config.version)
+        else:
+            await self.reload()
+            if self._follower is None:
+                self._follower = asyncio.create_task(self._follow())
+
+    async def reload(self) -> str | None:
+        """Makes sure that the version in force is the one being served; returns its id, None when there is none."""
+        if self._config.version is None:
+            try:
+                current = await asyncio.to_thread(self._database.current)
+                if current is not None:
+                    await self._swap(current)
+            except StashSenseError as error:
+                self._note(error)
+        return self._gallery.version if self._gallery else None
+
+    @returns_errors
+    async def image(self, faces: Sightings, options: IdentifyOptions, tagged: Sequence[str]) -> Named:
+        """Names the faces of one picture; one person a face, in the order of the faces."""
+        return await self._name(lambda one: one.images([faces], tagged=tagged)[0], options)
+
+    @returns_errors
+    async def gallery(self, faces: Sightings, images: int, options: IdentifyOptions, tagged: Sequence[str]) -> Named:
+        """Names the people of a gallery; the frame of a face is the number of its image."""
+        return await self._name(lambda one: one.gallery_of(faces, images, tagged=tagged), options)
+
+    @returns_errors
+    async def scene(self, scene: SceneSightings, options: IdentifyOptions, tagged: Sequence[str]) -> Named:
+        """Names the people of a video."""
+        return await self._name(lambda one: one.scenes([scene], tagged=tagged)[0], options)
+
+    @returns_errors
+    async def info(self) -> dict[str, str | int | float]:
+        """Returns what is being served. Raises like `image` when nothing is."""
+        gallery = self._serving()
+        return {
+            "version": gallery.version,
+            "performer_count": gallery.size,
+            "face_count": self._database.manifest(gallery.version).faces,
+            "pack": gallery.pack.id,
+            "template_id": gallery.pack.template_id,
+            "dtype": gallery.index.dtype,
+            "index_bytes": gallery.index.size_bytes,
+            "threshold_score": Identifier(gallery).threshold,
+        }
+
+    @returns_errors
+    async def library_status(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns how far scans, matches and jobs are. It is here because this process has all that reading needs.
+
+        Args:
+            changed: settings that are in force now and differ from those at the start.
+        """
+        return await asyncio.to_thread(library_status, self._settings, changed)
+
+    @returns_errors
+    async def stored_people(self, kind: Literal["scene", "image"], content_id: str) -> dict[str, Any] | None:
+        """Returns who is in a scene or image as its stored scan says, None when it was never matched."""
+        return await asyncio.to_thread(stored_people, self._settings, kind, content_id)
+
+    async def version(self) -> str | None:
+        """Returns the id of the version being served, None when there is none."""
+        return self._gallery.version if self._gallery else None
+
+    async def _name(self, name: Callable[[Identifier], list[FoundPerson]], options: IdentifyOptions) -> Named:
+        identifier = Identifier(self._serving(), options)
+        people = await asyncio.to_thread(name, identifier)
+        return Named(people, identifier.enrolled.version, about(people, identifier.enrolled))
+
+    def _serving(self) -> Gallery:
+        if self._gallery is not None:
+            return self._gallery
+        if self._problem is not None:
+            raise self._problem
+        raise DatabaseMissing("No performers are enrolled yet.", "Run `stash-sense enroll folder DIR` first.")
+
+    async def _swap(self, version: str) -> None:
+        async with self._swapping:
+            if self._gallery is None or self._gallery.version != version:
+                self._gallery = await asyncio.to_thread(self._database.load, version, pack=self._pack)
+                self._problem = None
+                logger.info("serving performer database %s: %d performers", version, self._gallery.size)
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            await self.reload()
+
+    def _note(self, error: StashSenseError) -> None:
+        """Keeps why nothing, or nothing newer, can be served; says it once."""
+        if self._problem is None or self._problem.message != error.message:
+            logger.error("performer database: %s", error)
+        self._problem = error
+
+
+def library_status(settings: Settings, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `library.status`; SQL is imported when it is first asked for, not at the start."""
+    from serve_app.deployments import library
+
+    return library.status(settings, changed)
+
+
+def stored_people(settings: Settings, kind: Literal["scene", "image"], content_id: str) -> dict[str, Any] | None:
+    """Returns `library.stored_people`, imported as above."""
+    from serve_app.deployments import library
+
+    return library.stored_people(settings, kind, content_id)
+
+
+def about(people: Sequence[FoundPerson], gallery: Gallery) -> dict[str, dict[str, str]]:
+    """Returns country and image_url of all candidates that have one, by universal id."""
+    wanted = {match.universal_id for person in people for match in person.candidates}
+    wanted |= {person.match.universal_id for person in people if person.match}
+    names = [name for name in ABOUT if gallery.table[name].null_count < len(gallery.table)]
+    if not wanted or not names:
+        return {}
+    rows = sorted(gallery.row_of[universal_id] for universal_id in wanted)
+    records = gallery.table.select(["universal_id", *names]).take(pa.array(rows)).to_pylist()
+    return {r.pop("universal_id"): {k: v for k, v in r.items() if v} for r in records}
+
+
+FaceIndexDeployment: serve.Deployment = serve.deployment(name="FaceIndex")(FaceIndex)
