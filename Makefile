@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 export STASH_SENSE_DATA_DIR := $(DATA)
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup dev models run test check format bench lock clean
+.PHONY: help setup dev importers models run test check format bench lock clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,12 @@ dev: $(VENV)/.installed-dev  ## Add what tests and checks need
 $(VENV)/.installed-dev: requirements-dev.lock | setup
 	@echo "Installing requirements-dev.lock into $(VENV)"
 	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+importers: $(VENV)/.installed-import  ## Add what the import of released performer databases needs
+
+$(VENV)/.installed-import: requirements-import.lock | setup
+	@$(PIP) -r requirements-import.lock
 	@touch $@
 
 models: setup  ## Fetch, convert and verify the default model pack

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolves requirements.lock (CPU), requirements-dev.lock and requirements-gpu.lock from pyproject.toml.
+# Resolves requirements.lock (CPU), -import, -dev and -gpu.lock from pyproject.toml.
 set -eu
 cd "$(dirname "$0")/.."
 compile() {
@@ -11,5 +11,6 @@ overrides=$(mktemp)
 trap 'rm -f "$overrides"' EXIT
 printf "onnxruntime ; python_version < '0'\nfaiss-cpu ; python_version < '0'\nopencv-python ; python_version < '0'\n" >"$overrides"
 compile -o requirements.lock
+compile --extra import --constraint requirements.lock -o requirements-import.lock
 compile --extra dev --constraint requirements.lock -o requirements-dev.lock
 compile --extra gpu --constraint requirements.lock --override "$overrides" -o requirements-gpu.lock
