@@ -9,7 +9,6 @@ Rows (ratios are `value` to `baseline` unless the name says otherwise):
 - ray_over_plain: seconds of `scan()` (Ray runs already) against one Python process that does the same work with as many
   threads, each with an engine of one thread: same list of scenes, decoding, engine, hashes, files written, matching.
   The plain side runs before and after; the baseline is the mean. At most 1.15 is wanted. Its spread: plain_spread.
-- cpu_over_plain: CPU seconds of the two process trees, all of Ray, its start and end included
 - old_over_ray: seconds of the way before for the library / seconds of `scan()`; at least 4 is wanted. The way before
   (60 ffmpeg seeks a scene, 8 at a time, then picture by picture detect, embed, k-NN) takes each distinct file once and
   counts it as often as it stands in the library. old_over_plain: against the plain side; old_s.FILE: one file.
@@ -65,9 +64,7 @@ class Bench:
                 (data_dir / "performer-db").symlink_to(self.performers)
             environment = side_environment(data_dir, self.options, stash, over_http=over_http)
             run = run_side(side, environment, Path(name) / "log", watch=watch)
-        print(
-            f"  {side}: {run.contents} scenes in {run.seconds:.1f} s, {run.cpu_s:.0f} CPU s, peak {run.peak_mb:.0f} MB"
-        )
+        print(f"  {side}: {run.contents} scenes in {run.seconds:.1f} s, peak {run.peak_mb:.0f} MB")
         return run
 
 
@@ -103,13 +100,11 @@ def against_plain(report: Report, bench: Bench, stash: BenchStash) -> tuple[floa
     ray = bench.scan("ray", stash)
     plain = [before] if bench.options.quick else [before, bench.scan("plain", stash)]
     seconds = statistics.mean(p.seconds for p in plain)
-    cpu_s = statistics.mean(p.cpu_s for p in plain)
     if {p.contents for p in plain} != {ray.contents}:
         raise SystemExit(f"the sides scanned different numbers of scenes: {ray.contents}, {plain}")
     report.add("ray_over_plain", ray.seconds, "s", baseline=seconds, ratio=ray.seconds / seconds)
     spread = max(p.seconds for p in plain) / min(p.seconds for p in plain)
     report.add("plain_spread", plain[-1].seconds, "s", baseline=plain[0].seconds, ratio=spread)
-    report.add("cpu_over_plain", ray.cpu_s, "s", baseline=cpu_s, ratio=ray.cpu_s / cpu_s)
     report.add("ray_scenes_per_s", ray.contents / ray.seconds, "scenes/s")
     return ray.seconds, seconds
 

@@ -5,14 +5,13 @@ Settings come from the environment, as those of the program do. The sides do the
 - ray: `pipelines.scan.scan`, timed without the start of Ray and its end;
 - plain: as many threads as the scan has workers, each with an engine of one thread; no Ray.
 
-Prints one line of JSON at the end: {"seconds", "cpu_s", "contents"}. `cpu_s` is that of the whole process tree.
+Prints one line of JSON at the end: {"seconds", "contents"}.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -46,7 +45,6 @@ class SideRun:
     """What one run of a side took; `peak_mb` and `processes` are those of its process tree, 0 when not watched."""
 
     seconds: float
-    cpu_s: float
     contents: int
     peak_mb: float = 0.0
     processes: int = 0
@@ -74,9 +72,7 @@ def run_side(side: Side, environment: Mapping[str, str], log: Path, *, watch: bo
 def main() -> None:
     settings = load_settings()
     seconds, contents = (with_ray if sys.argv[1] == "ray" else without_ray)(settings)
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu_s = sum(u.ru_utime + u.ru_stime for u in used)
-    print(json.dumps({"seconds": seconds, "cpu_s": cpu_s, "contents": contents}))
+    print(json.dumps({"seconds": seconds, "contents": contents}))
 
 
 def with_ray(settings: Settings) -> tuple[float, int]:
