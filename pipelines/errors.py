@@ -29,7 +29,11 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     ├── DatabaseError           the performer database
     │   ├── DatabaseMissing     nothing is enrolled yet
     │   ├── DatabaseCorrupt     files and manifest disagree
-    │   └── PackMismatch        templates of another pack
+    │   ├── PackMismatch        templates of another pack
+    │   ├── ReleaseCorrupt      a released bundle is damaged, unsafe or not what it says
+    │   ├── ReleaseUnsupported  a bundle of a format that cannot be imported here
+    │   ├── ReleaseGap          a delta does not continue what is imported
+    │   └── ImporterMissing     the library that reads a bundle's index is not installed
     ├── StashError              the Stash server
     │   ├── StashUnreachable    it does not answer, or answers 5xx
     │   ├── StashUnauthorized   it refuses the API key, or wants one
@@ -42,7 +46,8 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     │   └── StoreCorrupt        a file of it cannot be read
     ├── JobError
     │   ├── JobUnknown          no job, or no job type, of that name
-    │   └── JobConflict         not possible in the state that the job is in
+    │   ├── JobConflict         not possible in the state that the job is in
+    │   └── Stopped             ended on request before it was done; nothing was changed
     ├── Unauthorized            no API key, or a wrong one
     ├── Overloaded              the queue is full; try again after `retry_after_s`
     └── StartupError            the server cannot start
@@ -188,6 +193,22 @@ class PackMismatch(DatabaseError):
     code = "pack_mismatch"
 
 
+class ReleaseCorrupt(DatabaseError):
+    code = "release_corrupt"
+
+
+class ReleaseUnsupported(DatabaseError):
+    code = "release_unsupported"
+
+
+class ReleaseGap(DatabaseError):
+    code = "release_gap"
+
+
+class ImporterMissing(DatabaseError):
+    code = "importer_missing"
+
+
 class StashError(StashSenseError):
     code = "stash_error"
 
@@ -238,6 +259,10 @@ class JobUnknown(JobError):
 
 class JobConflict(JobError):
     code = "job_conflict"
+
+
+class Stopped(JobError):
+    code = "stopped"
 
 
 class Unauthorized(StashSenseError):
