@@ -33,7 +33,10 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     │   ├── ReleaseCorrupt      a released bundle is damaged, unsafe or not what it says
     │   ├── ReleaseUnsupported  a bundle of a format that cannot be imported here
     │   ├── ReleaseGap          a delta does not continue what is imported
-    │   └── ImporterMissing     the library that reads a bundle's index is not installed
+    │   ├── ImporterMissing     the library that reads a bundle's index is not installed
+    │   ├── ReleaseUnknown      no source of releases, or no release, of that name
+    │   ├── ReleaseUnreachable  the server of releases does not answer, or not as it should
+    │   └── ReleaseUnsigned     no valid signature, and a public key is configured
     ├── StashError              the Stash server
     │   ├── StashUnreachable    it does not answer, or answers 5xx
     │   ├── StashUnauthorized   it refuses the API key, or wants one
@@ -207,6 +210,18 @@ class ReleaseGap(DatabaseError):
 
 class ImporterMissing(DatabaseError):
     code = "importer_missing"
+
+
+class ReleaseUnknown(DatabaseError):
+    code = "release_unknown"
+
+
+class ReleaseUnreachable(DatabaseError):
+    code = "release_unreachable"
+
+
+class ReleaseUnsigned(DatabaseError):
+    code = "release_unsigned"
 
 
 class StashError(StashSenseError):

@@ -31,12 +31,13 @@ logger = logging.getLogger(__name__)
 ENV_PREFIX = "STASH_SENSE_"
 DEFAULT_DATA_DIR = Path("~/.local/share/stash-sense")
 
-Category = Literal["server", "stash", "identification", "engine", "scan", "limits"]
+Category = Literal["server", "stash", "identification", "engine", "scan", "limits", "database"]
 Applies = Literal["now", "restart"]
 Source = Literal["env", "argument", "override", "file", "default"]
 """Where a value comes from; "argument" is what the server was started with: a Serve config file, an option of `up`."""
 
 PathRule = Annotated[str, Field(pattern=r"^[^=]+=.+$")]
+ReleaseRule = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}=https?://[^\s/]+\S*$")]
 
 
 def _now(category: Category, default: Any, description: str, **limits: Any) -> Any:
@@ -91,6 +92,16 @@ class Settings(BaseSettings):
     path_map: tuple[PathRule, ...] = _now("stash", (), "Where Stash's folders are here: /stash/path=/local/path.")
     state_url: str | None = _fixed(
         "server", None, "SQL store, as a URL; a SQLite file in the data folder when unset.", repr=False
+    )
+
+    release_sources: tuple[ReleaseRule, ...] = _fixed(
+        "database", (), "Where released performer databases are asked for: name=URL; nowhere when unset."
+    )
+    release_public_key: str | None = _fixed(
+        "database", None, "Minisign public key; releases without its signature are refused.", pattern=r"^RW\S{54}$"
+    )
+    max_release_gb: float = _fixed(
+        "database", 20.0, "Largest release, in GB: of one file, and of all that it unpacks to.", gt=0, le=1000
     )
 
     frames_per_scene: int = _now("identification", 60, "Frames sampled from one video.", ge=5, le=600)
