@@ -19,6 +19,8 @@ from pipelines.faces.types import F32
 REASONS = {
     "not_an_image": "not a picture",
     "unreadable": "cannot be decoded",
+    "small_image": "the picture is too small",
+    "duplicate": "the same picture as another one of the performer",
     "other_performer": "the same file belongs to another performer",
     "no_face": "no face was found",
     "small_face": "the face is too small",
@@ -26,6 +28,7 @@ REASONS = {
     "ambiguous": "several faces of similar size",
     "turned_away": "the face is turned too far",
     "outlier": "not the person of the other photos",
+    "surplus": "the performer has enough better photos",
 }
 
 
@@ -42,6 +45,8 @@ class Gates:
         outlier_share: a photo whose score against the mean of the person's other photos is below this share of the
             pack's accept score is of somebody else. On 90 photos of 27 people right photos scored at least 0.52 and
             wrong ones at most 0.28, their 99th percentile 0.18 (pack `open`, 2026-11-22); 0.75 x 0.385 lies between.
+        min_image_side_px: shorter side of the picture; 0 takes any.
+        max_faces: faces of one person, one a photo, the best ones; 0 takes all.
     """
 
     min_face_px: int = 40
@@ -49,6 +54,8 @@ class Gates:
     max_yaw_deg: float = 45.0
     rival_share: float = 0.5
     outlier_share: float = 0.75
+    min_image_side_px: int = 0
+    max_faces: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,19 +73,29 @@ class Choice:
 
 
 def choose_faces(
-    photos: Sequence[Sequence[Face]], enrolled: F32, pack: ModelPack, gates: Gates = Gates()
+    photos: Sequence[Sequence[Face]],
+    enrolled: F32,
+    pack: ModelPack,
+    gates: Gates = Gates(),
+    sides_px: Sequence[int] | None = None,
 ) -> tuple[list[Choice], str]:
     """Returns one choice per photo of one person, and a warning ("" for none).
 
     Args:
         photos: the faces found in each photo.
         enrolled: (n, template_dim) raw templates of the person that are enrolled already; n may be 0.
+        sides_px: shorter side of each photo; without it `gates.min_image_side_px` does not count.
     """
     space = TemplateSpace.for_gallery(pack, np.zeros((0, pack.template_dim), dtype=np.float32))
     accept = pack.calibration.accept_score
-    choices = _without_turned([_main_face(faces, pack, gates) for faces in photos], bool(len(enrolled)), gates)
+    choices = [_main_face(faces, pack, gates) for faces in photos]
+    for i, side in enumerate(sides_px or ()):
+        if side < gates.min_image_side_px:
+            choices[i] = Choice(None, "small_image", f"{side} px, at least {gates.min_image_side_px} are needed")
+    choices = _without_turned(choices, bool(len(enrolled)), gates)
     choices = _with_rivals_resolved(choices, enrolled, space, accept)
-    return _without_outliers(choices, enrolled, space, gates.outlier_share * accept)
+    choices, warning = _without_outliers(choices, enrolled, space, gates.outlier_share * accept)
+    return _without_surplus(choices, len(enrolled), gates.max_faces), warning
 
 
 def _main_face(faces: Sequence[Face], pack: ModelPack, gates: Gates) -> Choice:
@@ -144,6 +161,17 @@ def _without_outliers(
         choices[numbers[worst]] = replace(
             choices[numbers[worst]], face=None, reason="outlier", detail=f"score {fresh[worst]:.2f}", rivals=()
         )
+
+
+def _without_surplus(choices: list[Choice], enrolled: int, most: int) -> list[Choice]:
+    """Returns the choices with the best faces only, so that at most `most` are enrolled together with those before."""
+    taken = [(choice.face.quality, -i) for i, choice in enumerate(choices) if choice.face is not None]
+    room = max(0, most - enrolled)
+    if not most or len(taken) <= room:
+        return choices
+    kept = {-i for _, i in sorted(taken, reverse=True)[:room]}
+    surplus = Choice(None, "surplus", f"at most {most} are enrolled")
+    return [c if c.face is None or i in kept else surplus for i, c in enumerate(choices)]
 
 
 def _projected(choices: Sequence[Choice], enrolled: F32, space: TemplateSpace) -> F32:
