@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipelines.errors import LicenceNotAccepted, ModelFetchFailed, ModelMissing, NotWritable
 from pipelines.faces.catalogue import PACKS, get_pack
 from pipelines.faces.packs import ModelFile, ModelPack
-from pipelines.models.fetch import PATIENT, FetchOptions
 from pipelines.models.files import Progress, has_pinned_graph, is_genuine, no_progress, replacing, require_genuine
 from pipelines.models.origins import ZOO_ARCHIVES, Delivery, deliver
+from pipelines.transfer import PATIENT, FetchOptions
 
 FileState = Literal["installed", "missing", "corrupted"]
 LOCK_TIMEOUT_S = 3600.0

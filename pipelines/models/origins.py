@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pipelines.errors import ModelFetchFailed
 from pipelines.faces.packs import ModelFile, ModelPack
-from pipelines.models.fetch import FetchOptions, download, mirror_url
+from pipelines.models.fetch import download, mirror_url
 from pipelines.models.files import CHUNK_BYTES, Progress, copy_genuine, replacing, require_genuine
+from pipelines.transfer import FetchOptions
 
 STASH_SENSE_RELEASE = "https://github.com/carrotwaxr/stash-sense/releases/download/models"
 """Release `models` of the first Stash Sense; its manifest api/models.json pins sizes and sha256."""

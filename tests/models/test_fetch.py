@@ -11,7 +11,8 @@ import pytest
 
 from pipelines.errors import ModelChecksumMismatch, ModelFetchFailed
 from pipelines.faces.packs import ModelFile
-from pipelines.models.fetch import FetchOptions, download, mirror_url
+from pipelines.models.fetch import download, mirror_url
+from pipelines.transfer import FetchOptions
 from tests.fakes.file_server import FileServer
 
 CONTENT = bytes(i * i % 251 for i in range(300_000))

@@ -29,8 +29,8 @@ from pipelines.faces.catalogue import BUFFALO_L, OPEN, PACKS, STASH_SENSE_2026
 from pipelines.faces.packs import Licence, ModelPack
 from pipelines.models import origins
 from pipelines.models.convert import CONVERSIONS
-from pipelines.models.fetch import FetchOptions
 from pipelines.models.library import ModelLibrary
+from pipelines.transfer import FetchOptions
 from tests.fakes.file_server import FileServer
 from tests.fakes.packs import FREE, small_buffalo_l, small_pack, small_stash_sense_2026
 
