@@ -1,4 +1,4 @@
-"""The GraphQL connection to Stash: one request after the other's permit, tried again where that is safe, named errors.
+"""The connection to Stash: one request after the other's permit, tried again where that is safe, named errors.
 
 The API key lives in `_Key` only: it is put on requests to the configured address, and in no message, log, `repr`,
 address or command line. Redirects are not followed, so it goes nowhere else.
@@ -9,20 +9,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from pipelines.errors import StashError, StashUnreachable
-from pipelines.stash.answers import data_of
+from pipelines.errors import InputError, LimitExceeded, MediaNotFound, StashError, StashRejected, StashUnreachable
+from pipelines.stash.answers import STASH, Peer, check_status, data_of
 from pipelines.stash.features import INTROSPECTION, Features
 from pipelines.stash.limiter import Limiter, Priority
 from pipelines.stash.retries import Retries, TryAgain
 from pipelines.stash.subscriptions import Reconnects, events
 
 CONNECT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What is behind an address of Stash.
+
+    Attributes:
+        data: None when it is still what has the `etag` that was given.
+        etag: "" when Stash gives none.
+    """
+
+    data: bytes | None = field(repr=False)
+    etag: str
 
 
 class StashClient:
@@ -41,6 +55,7 @@ class StashClient:
         limiter: Limiter,
         timeout_s: float = 30.0,
         retries: Retries | None = None,
+        peer: Peer = STASH,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """
@@ -48,12 +63,14 @@ class StashClient:
             url: address of Stash; a path before "/graphql" is kept (https://host/stash).
             api_key: sent when set. A Stash without a key refuses every key, so leave it unset there.
             timeout_s: longest silence of Stash within one try.
+            peer: who messages say is asked.
             transport: in place of the network.
 
         Raises StashUnreachable when `url` is no web address.
         """
         self.address = stash_address(url)
         self.limiter = limiter
+        self._peer = peer
         self._key = _Key(api_key)
         self._retries = retries or Retries()
         self._features: Features | None = None
@@ -104,6 +121,51 @@ class StashClient:
         async with self.writing(priority) as turn:
             return await turn.execute(query, variables, repeatable=repeatable)
 
+    async def fetch(self, url: str, *, etag: str = "", most_bytes: int, priority: Priority = Priority.BATCH) -> Fetched:
+        """Returns what is behind an address below `address`, such as a performer's picture.
+
+        Args:
+            etag: of what is known already; Stash sends nothing when it is still that.
+
+        Raises:
+            InputError: the address is not one of this Stash: the key goes nowhere else.
+            LimitExceeded: more than `most_bytes`.
+            MediaNotFound: there is nothing.
+            StashUnreachable, StashUnauthorized: see `execute`.
+        """
+        if not url.startswith(f"{self.address}/"):
+            raise InputError("The address is not one of this Stash.")
+        try:
+            async for attempt in self._retries.trying(priority, repeatable=True):
+                with attempt:
+                    await self.limiter.acquire(priority)
+                    return await self._get(url, {"If-None-Match": etag} if etag else {}, most_bytes)
+        except TryAgain as error:
+            raise error.error from error.__cause__
+        raise AssertionError  # tenacity returns or raises
+
+    async def _get(self, url: str, headers: Mapping[str, str], most_bytes: int) -> Fetched:
+        name = urlsplit(url).path
+        data = bytearray()
+        try:
+            async with self._http.stream("GET", url, headers=headers) as response:
+                if response.status_code == 304:
+                    return Fetched(None, headers.get("If-None-Match", ""))
+                if response.status_code in {404, 410}:
+                    raise MediaNotFound(f"Stash has nothing at {name} ({response.status_code}).")
+                check_status(response, self.address)
+                if response.status_code != 200:
+                    raise StashRejected(f"Stash answers {response.status_code} for {name}.")
+                async for chunk in response.aiter_bytes():
+                    data += chunk
+                    if len(data) > most_bytes:
+                        raise LimitExceeded(f"{name} is larger than {most_bytes} bytes.")
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise TryAgain(self._silent("cannot be reached", error), carried_out=False) from error
+        except httpx.RequestError as error:
+            raise TryAgain(self._silent("did not answer", error), carried_out=True) from error
+        return Fetched(bytes(data), response.headers.get("ETag", ""))
+
     @asynccontextmanager
     async def writing(self, priority: Priority = Priority.BATCH) -> AsyncIterator[WriteTurn]:
         """Inside the block nobody else in the cluster writes: for reading, changing and writing back."""
@@ -143,11 +205,12 @@ class StashClient:
             raise TryAgain(self._silent("cannot be reached", error), carried_out=False) from error
         except httpx.RequestError as error:
             raise TryAgain(self._silent("did not answer", error), carried_out=True) from error
-        return data_of(response, self.address)
+        return data_of(response, self.address, self._peer)
 
     def _silent(self, what: str, error: httpx.RequestError) -> StashError:
         return StashUnreachable(
-            f"Stash at {self.address} {what} ({type(error).__name__}).", "Check that it runs, and stash_url."
+            f"{self._peer.name} at {self.address} {what} ({type(error).__name__}).",
+            f"Check that it runs. {self._peer.address_hint}",
         )
 
 

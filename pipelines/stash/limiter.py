@@ -49,6 +49,10 @@ class Limiter(Protocol):
         """Inside the block nobody else writes."""
         ...
 
+    def pause(self, seconds: float) -> None:
+        """Lets nobody send a request for so long: the server said that it is asked too often."""
+        ...
+
 
 class RateSettings(Protocol):
     """The part of the settings that a limiter needs."""
@@ -91,6 +95,16 @@ class Permits(Queue):
         self.step_s = 1 / per_second
         self._clock = clock
         self._given: deque[float] = deque(maxlen=self.per_window)
+        self._paused_until = -1.0
+
+    def pause(self, seconds: float) -> None:
+        """Gives nobody a permit for so long; a pause that lasts longer already stays."""
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds that the pause still lasts."""
+        return max(0.0, self._paused_until - self._clock())
 
     def take(self, ticket: Ticket) -> float:
         """Returns 0.0 when the permit is given, else the seconds after which to ask again."""
@@ -106,9 +120,9 @@ class Permits(Queue):
 
     def _free_at(self, ticket: Ticket) -> float:
         if not self._given:
-            return -1.0
+            return self._paused_until
         full = len(self._given) == self.per_window
-        free_at = self._given[0] + self.window_s if full else -1.0
+        free_at = max(self._paused_until, self._given[0] + self.window_s if full else -1.0)
         return max(free_at, self._given[-1] + self.step_s) if ticket[0] > Priority.INTERACTIVE else free_at
 
 
@@ -184,6 +198,17 @@ class RateLimiter:
                 time.sleep(left_s)
         finally:
             self._leave(permits, ticket)
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds that the pause still lasts."""
+        with self._lock:
+            return self._permits.paused_s
+
+    def pause(self, seconds: float) -> None:
+        """Gives nobody a permit for so long."""
+        with self._lock:
+            self._permits.pause(seconds)
 
     async def take_turn(self, priority: Priority) -> Ticket:
         """Returns when it is the caller's turn to write; `give_back` ends it, `renew` keeps it alive."""

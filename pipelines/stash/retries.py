@@ -26,13 +26,15 @@ class TryAgain(Exception):
     Attributes:
         carried_out: False when the server has certainly not carried the request out.
         after_s: seconds that the server asked to wait.
+        too_often: the server said that it is asked too often.
     """
 
-    def __init__(self, error: StashError, *, carried_out: bool, after_s: float = 0.0) -> None:
+    def __init__(self, error: StashError, *, carried_out: bool, after_s: float = 0.0, too_often: bool = False) -> None:
         super().__init__(error)
         self.error = error
         self.carried_out = carried_out
         self.after_s = after_s
+        self.too_often = too_often
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One limiter for a whole Ray cluster: a named, detached actor that outlives its users and is made again when it dies.
 
-The only module of `pipelines.stash` that knows Ray. `limiter_for(settings)` is the door; without Ray it gives the
-limiter of this process.
+The only module of `pipelines.stash` that knows Ray. `limiter_for(settings)` is the door for Stash, `named_limiter` for
+any other server; without Ray they give the limiter of this process.
 """
 
 from __future__ import annotations
@@ -29,20 +29,25 @@ ATTEMPTS = 8
 
 
 def limiter_for(settings: RateSettings) -> Limiter:
-    """Returns the limiter of the cluster where Ray runs, else the one of this process."""
+    """Returns the limiter of requests to Stash, of the cluster where Ray runs, else of this process."""
+    return named_limiter(ACTOR, settings.stash_requests_per_s)
+
+
+def named_limiter(name: str, per_second: float) -> Limiter:
+    """Returns the limiter of that name: one for the cluster where Ray runs, else one for this process."""
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
-        return _of_the_cluster(settings.stash_requests_per_s, ray.get_runtime_context().gcs_address)
-    return _of_this_process(settings.stash_requests_per_s)
+        return _of_the_cluster(name, per_second, ray.get_runtime_context().gcs_address)
+    return _of_this_process(name, per_second)
 
 
-@lru_cache(maxsize=1)  # looking the actor up costs a request to the cluster; another rate or cluster replaces it
-def _of_the_cluster(per_second: float, _cluster: str) -> SharedLimiter:
-    return SharedLimiter(per_second)
+@lru_cache(maxsize=8)  # looking the actor up costs a request to the cluster; another rate or cluster replaces it
+def _of_the_cluster(name: str, per_second: float, _cluster: str) -> SharedLimiter:
+    return SharedLimiter(per_second, name=name)
 
 
 @lru_cache(maxsize=8)
-def _of_this_process(per_second: float) -> RateLimiter:
+def _of_this_process(_name: str, per_second: float) -> RateLimiter:
     return RateLimiter(per_second)
 
 
@@ -55,12 +60,17 @@ class LimiterActor:
         self._tickets: dict[str, Ticket] = {}
 
     async def configure(self, per_second: float) -> None:
-        """Takes over another rate for whoever comes next."""
+        """Takes over another rate for whoever comes next; a pause goes on."""
         if per_second != self._rates.per_second:
+            paused_s = self._rates.paused_s
             self._rates = RateLimiter(per_second)
+            self._rates.pause(paused_s)
 
     async def acquire(self, priority: int) -> None:
         await self._rates.acquire(Priority(priority))
+
+    async def pause(self, seconds: float) -> None:
+        self._rates.pause(seconds)
 
     async def take_turn(self, priority: int, token: str) -> None:
         self._tickets[token] = await self._turns.take_turn(Priority(priority))
@@ -80,12 +90,14 @@ class SharedLimiter:
     Raises StashUnreachable when the actor cannot be had again within some seconds.
     """
 
-    def __init__(self, per_second: float, *, lease_s: float = LEASE_S) -> None:
+    def __init__(self, per_second: float, *, lease_s: float = LEASE_S, name: str = ACTOR) -> None:
         """
         Args:
             per_second: the rate that the cluster has from now on.
             lease_s: how long a write turn lasts without being renewed; of the process that makes the actor.
+            name: of the actor; limiters of the same name are one.
         """
+        self._name = name
         self._per_second = per_second
         self._lease_s = lease_s
         self._lock = threading.Lock()
@@ -103,6 +115,12 @@ class SharedLimiter:
                     ray.get(self._actor().acquire.remote(int(priority)))
         except ray.exceptions.RayError as error:
             raise _gone(error) from error
+
+    def pause(self, seconds: float) -> None:
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            self._actor().pause.remote(seconds)
 
     @asynccontextmanager
     async def writing(self, priority: Priority) -> AsyncIterator[None]:
@@ -138,7 +156,7 @@ class SharedLimiter:
             if self._handle is None:
                 actor_class: Any = ray.remote(LimiterActor)
                 made = actor_class.options(
-                    name=ACTOR,
+                    name=self._name,
                     namespace=NAMESPACE,
                     lifetime="detached",
                     get_if_exists=True,
