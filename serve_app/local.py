@@ -33,6 +33,7 @@ from pipelines.errors import NotWritable, PortInUse, StartupError
 from pipelines.machine import cores
 from pipelines.models.library import ModelLibrary
 from pipelines.settings import Settings
+from serve_app import without_pandas
 from serve_app.job_queue import JOBS_APPLICATION
 from serve_app.keys import load_or_create_key
 from serve_app.ray_env import LOOPBACK, environment_set, ray_environment, wants_haproxy
@@ -149,8 +150,8 @@ def run_application(settings: Settings) -> None:
 def ray_running(settings: Settings, folder: Path) -> Iterator[None]:
     """Ray on loopback inside the block."""
     import ray
-    from ray import serve
 
+    without_pandas.install()
     # While Ray's processes come up there is time to import the application.
     threading.Thread(target=import_module, args=("serve_app.app",), daemon=True).start()
     try:
@@ -159,6 +160,8 @@ def ray_running(settings: Settings, folder: Path) -> Iterator[None]:
     finally:
         if ray.is_initialized():
             with suppress(Exception):  # whatever the state of the application, its processes end below
+                from ray import serve
+
                 for name in (JOBS_APPLICATION, APPLICATION):
                     serve.delete(name)
         ray.shutdown()

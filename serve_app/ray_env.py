@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.settings import Settings
+from serve_app.without_pandas import WORKER_HOOK, WORKER_HOOK_VARIABLE
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_768)
@@ -50,6 +51,7 @@ def ray_environment(folder: Path, *, haproxy: bool) -> dict[str, str]:
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+        WORKER_HOOK_VARIABLE: WORKER_HOOK,
     }
     return environment | (_haproxy_environment(folder) if haproxy else {})
 
