@@ -32,6 +32,7 @@ from pipelines.stash.records import (
     Studio,
     StudioRef,
     Tag,
+    Tagged,
     TagRef,
     VideoFile,
 )
@@ -55,6 +56,8 @@ def parser_of(kind: Kind, detail: Detail) -> Callable[[Data], Any]:
     """Returns the parser of one item."""
     if detail == "outline":
         return outline
+    if detail == "tagged":
+        return tagged
     parsers: dict[Kind, Callable[[Data], Any]] = {
         "scene": scene,
         "image": image,
@@ -68,6 +71,10 @@ def parser_of(kind: Kind, detail: Detail) -> Callable[[Data], Any]:
 
 def outline(data: Data) -> Outline:
     return Outline(data["id"], _text(data, "updated_at"))
+
+
+def tagged(data: Data) -> Tagged:
+    return Tagged(data["id"], _ids(data.get("performers")), _ids(data.get("galleries")))
 
 
 def scene(data: Data) -> Scene:

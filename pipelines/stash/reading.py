@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import cast
+from typing import Literal, cast
 
 from pipelines.errors import StashNotFound, StashUnknownField
 from pipelines.stash import parse
@@ -24,6 +24,7 @@ from pipelines.stash.records import (
     StashStats,
     Studio,
     Tag,
+    Tagged,
 )
 
 PAGE_SIZE = 500
@@ -149,6 +150,17 @@ class LibraryReading(Asking):
     ) -> AsyncIterator[Outline]:
         """Yields id and time of the last change of everything of a kind: what has changed, and what is gone."""
         return self._many(kind, None, filter, "outline", priority, page_size=page_size)
+
+    def tagged(
+        self,
+        kind: Literal["scene", "image", "gallery"],
+        *,
+        filter: Criteria | None = None,  # noqa: A002 - Stash's word
+        page_size: int = 5 * PAGE_SIZE,
+        priority: Priority = Priority.BATCH,
+    ) -> AsyncIterator[Tagged]:
+        """Yields who is tagged on everything of a kind, and nothing else of it."""
+        return self._many(kind, None, filter, "tagged", priority, page_size=page_size)
 
     async def find_performers(
         self, text: str, *, limit: int = 25, priority: Priority = Priority.INTERACTIVE

@@ -351,6 +351,15 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
+class Tagged:
+    """Which performers are tagged on a scene, image or gallery, and which galleries it is in: ids."""
+
+    id: str
+    performers: tuple[str, ...]
+    galleries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StashBox:
     """A stash-box that Stash is configured for, with its key."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -208,11 +209,19 @@ class StashApp:
             return _not_found()
         if performer.image is None or request.query_params.get("default") == "true":
             return await _silhouette(request)
-        return Response(performer.image, media_type="image/jpeg")
+        return _unless_known(request, performer.image, "image/jpeg")
 
 
 async def _silhouette(_: HttpRequest) -> Response:
     return Response(SILHOUETTE, media_type="image/svg+xml")
+
+
+def _unless_known(request: HttpRequest, data: bytes, media_type: str) -> Response:
+    """Pictures that Stash keeps itself have the MD5 of their bytes as ETag; who has them is told so."""
+    etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+    if request.headers.get("If-None-Match") == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    return Response(data, media_type=media_type, headers={"ETag": etag})
 
 
 def _not_found() -> Response:
