@@ -70,7 +70,6 @@ def scanned(
 def _dataset(settings: Settings, run: ScanRun, manifest: Manifest, workers: int) -> Any:
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
-    context.scheduling_strategy = "SPREAD"  # actors that reserve no CPU would all fit on one node
     context.target_max_block_size = 1  # one row a block: each group is a task of its own, each answer comes at once
     context.enable_operator_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -84,6 +83,7 @@ def _dataset(settings: Settings, run: ScanRun, manifest: Manifest, workers: int)
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=0,
+            scheduling_strategy="SPREAD",  # actors that reserve no CPU would all fit on one node
             **resources,
         )
 

@@ -133,6 +133,7 @@ def run_application(settings: Settings) -> None:
 
     from serve_app.app import ServeArgs, build, build_jobs
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process; those of Serve write to files
     logs = {"logs_dir": str(logs_dir(settings)), "enable_access_log": False, "log_level": "INFO"}
     http = {"host": settings.host, "port": settings.port, "request_timeout_s": settings.request_timeout_s + 30}
     try:
