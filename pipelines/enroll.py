@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from pipelines.faces.index import IndexDtype
 from pipelines.faces.types import F32, Frame
 from pipelines.media.images import load_image
 from pipelines.media.kind import media_kind
-from pipelines.store.performers import PerformerDatabase
+from pipelines.store.performers import PerformerDatabase, SourceInfo
 from pipelines.store.tables import EnrolledFaces, face_table
 
+FOLDER_SOURCE = "folder"
+"""Source id of enrolled folders, all of them together."""
 _PIXELS_AT_ONCE = 16_000_000
 """Photos are analysed in blocks of about this many pixels (48 MB) while the next block is decoded."""
 
@@ -123,7 +126,7 @@ def enroll_folder(
     Files are added to what is enrolled; the same bytes are never enrolled twice. Nothing changes when it fails.
 
     Args:
-        replace: start anew instead of adding to the current version.
+        replace: start anew instead of adding to the current version; what other sources gave is dropped as well.
         progress: called after each block of files.
 
     Raises:
@@ -143,8 +146,11 @@ def enroll_folder(
         raise _nothing(folder, rejected)
     if accepted:
         performers = {p.universal_id: Performer(p.universal_id, p.identity) for p in accepted}
-        write = database.write if replace else database.add
-        write(engine.pack, list(performers.values()), _table(accepted), sources=[str(folder)], dtype=dtype)
+        source = _source(folder, database, replace=replace)
+        if replace:
+            database.put(engine.pack, source, list(performers.values()), _table(accepted), dtype=dtype, only=True)
+        else:
+            database.add(engine.pack, source, list(performers.values()), _table(accepted), dtype=dtype)
     manifest = database.manifest()
     return EnrolmentReport(
         version=manifest.version,
@@ -157,6 +163,14 @@ def enroll_folder(
         warnings=warnings,
         duration_s=time.monotonic() - started,
     )
+
+
+def _source(folder: Path, database: PerformerDatabase, *, replace: bool) -> SourceInfo:
+    """Returns what the manifest says of enrolled folders; the details name all of them."""
+    before = None if replace or database.current() is None else database.manifest().sources.get(FOLDER_SOURCE)
+    folders = [str(folder)] if before is None else [*before.details.get("folders", []), str(folder)]
+    details = {"folders": list(dict.fromkeys(folders))}
+    return SourceInfo(id=FOLDER_SOURCE, kind="folder", label=str(folder), updated=datetime.now(UTC), details=details)
 
 
 def _photos(folder: Path) -> list[_Photo]:

@@ -56,6 +56,7 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     └── StartupError            the server cannot start
         ├── PortInUse
         └── NotWritable
+            └── NoSpace         too little space is free
 """
 
 from __future__ import annotations
@@ -304,3 +305,7 @@ class PortInUse(StartupError):
 
 class NotWritable(StartupError):
     code = "not_writable"
+
+
+class NoSpace(NotWritable):
+    code = "no_space"

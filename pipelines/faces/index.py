@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -86,8 +87,11 @@ class FaceIndex:
             threads: CPU threads of one search; 0 = all that this process may use.
         """
         self._vectors = vectors
+        self._all_rows = performers
         self._rows = performers
         self._unique = len(np.unique(performers)) == len(performers)
+        self.hidden = 0
+        """Number of vectors that are never found."""
         self.dtype: IndexDtype = dtype
         self.template_id = template_id
         self.threads = threads or cores()
@@ -116,9 +120,17 @@ class FaceIndex:
             raise InputError(f"{len(vectors)} vectors need as many performer rows, not {rows.shape}.")
         return cls(SplitVectors.build(vectors, dtype), rows.astype(np.int32), dtype, template_id, threads)
 
+    def hiding(self, performers: npt.NDArray[np.integer[Any]]) -> FaceIndex:
+        """Returns an index of the same vectors in which these performer rows are never found, and all others are."""
+        other = copy(self)
+        away = np.isin(self._all_rows, performers)
+        other._rows = np.where(away, np.int32(-1), self._all_rows)  # noqa: SLF001 - of this class
+        other.hidden = int(away.sum())
+        return other
+
     @property
     def count(self) -> int:
-        """Number of vectors."""
+        """Number of vectors, hidden ones included."""
         return len(self._rows)
 
     @property
@@ -142,7 +154,7 @@ class FaceIndex:
             raise InputError(f"k is {k}, must be at least 1.")
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         performers = np.full((len(queries), k), -1, dtype=np.int32)
-        todo, depth = np.arange(len(queries)), min(k if self._unique else 4 * k, self.count)
+        todo, depth = np.arange(len(queries)), min(k if self._unique and not self.hidden else 4 * k, self.count)
         while len(todo) and depth:
             found, ids = self._nearest(queries[todo], depth)
             full = _pool(found, self._rows[ids], k, scores, performers, todo)
@@ -168,7 +180,7 @@ class FaceIndex:
     def save(self, folder: Path) -> None:
         """Writes `INDEX_FILES` into an existing folder; the caller makes the folder appear at once."""
         self._vectors.save(folder)
-        np.save(folder / "performers.npy", self._rows)
+        np.save(folder / "performers.npy", self._all_rows)
         header = {
             "format": INDEX_FORMAT,
             "template_id": self.template_id,
@@ -349,13 +361,16 @@ def _best(scores: F32, ids: I32, k: int) -> tuple[F32, I32]:
 def _pool(
     found: F32, rows: I32, k: int, scores: F32, performers: I32, targets: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
-    """Writes each query's first k different performers to its target row; returns which queries have k of them."""
+    """Writes each query's first k different performers to its target row; returns which queries have k of them.
+
+    Rows below 0 are hidden.
+    """
     order = np.argsort(rows, axis=1, kind="stable")
     ordered = np.take_along_axis(rows, order, axis=1)
     repeated = np.zeros_like(ordered, dtype=bool)
     repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
     first = np.empty_like(repeated)
-    np.put_along_axis(first, order, ~repeated, axis=1)
+    np.put_along_axis(first, order, ~repeated & (ordered >= 0), axis=1)
     place = np.cumsum(first, axis=1) - 1
     queries, columns = np.nonzero(first & (place < k))
     scores[targets[queries], place[queries, columns]] = found[queries, columns]

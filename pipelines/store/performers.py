@@ -1,75 +1,57 @@
-"""Performer databases on disk: versions side by side, one of them current.
+"""The performer database: what sources gave, searched as one; versions side by side, one of them current.
 
-    <root>/current                 text file: id of the current version, replaced by rename
-    <root>/<version>/manifest.json format, pack, counts, sources; size and sha256 of every other file
-    <root>/<version>/performers.parquet, faces.parquet, space.json, index.json, *.faiss, *.npy
+    database = PerformerDatabase(root)
+    database.put(pack, SourceInfo(id="stashdb.org", ...), performers, faces)    # replaces what that source gave before
+    gallery = database.load()
 
-A version is written to a hidden folder, flushed to disk and renamed, so a reader sees all of it or nothing, and never
-changes afterwards. Lives here: writing, reading, verifying and removing versions. What a gallery can do is
-`pipelines.faces.gallery`; where the faces come from is `pipelines.enroll`.
+A version is complete in itself and never changes. Lives here: `PerformerDatabase`, the door to all of it. What is in a
+version is `publishing`, how versions appear and disappear `versions`, who is left out `exclusions` and `rules`. What a
+gallery can do is `pipelines.faces.gallery`; where faces come from is for the enrolments and importers to say.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import re
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.durable import rename_synced, sync
-from pipelines.errors import DatabaseCorrupt, DatabaseMissing, NotWritable, PackMismatch
+from pipelines.errors import DatabaseCorrupt, InputError, PackMismatch
 from pipelines.faces.catalogue import get_pack
-from pipelines.faces.gallery import Gallery, Performer, performer_table
-from pipelines.faces.index import FaceIndex, IndexDtype, file_sha256
+from pipelines.faces.gallery import Gallery, Performer, RawTemplates, performer_table
+from pipelines.faces.index import FaceIndex, IndexDtype
 from pipelines.faces.packs import ModelPack
 from pipelines.faces.templates import TemplateSpace
-from pipelines.store.tables import EnrolledFaces, check_tables, new_faces, raw_templates
+from pipelines.store.erasure import Erasure, erase, finish_erasure
+from pipelines.store.exclusions import Exclusion, ExclusionList, checked_ids
+from pipelines.store.export import export
+from pipelines.store.manifest import DATABASE_FORMAT, FileEntry, Manifest, SourceInfo, SourceKind
+from pipelines.store.people import People, having
+from pipelines.store.publishing import NoFaces, VersionPlan, build_gallery, cast, fill, read_templates
+from pipelines.store.shards import SHARD_FILES, Shard, shard_folder, stored_shards
+from pipelines.store.tables import EnrolledFaces, check_performers, enrolled_faces, new_faces
+from pipelines.store.versions import RESTORE, VersionFolders
 
-DATABASE_FORMAT = 1
-_VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{4}")
-_CURRENT = "current"
-_RESTORE = "Restore a backup of the folder or enrol again."
+__all__ = [
+    "DATABASE_FORMAT",
+    "Erasure",
+    "Exclusion",
+    "FileEntry",
+    "Manifest",
+    "PerformerDatabase",
+    "SourceInfo",
+    "SourceKind",
+]
 
-
-class FileEntry(BaseModel):
-    """Size and sha256 (lower-case hex) of one file of a version."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size_bytes: int
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """What a version is made of; manifest.json."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1]
-    version: str
-    created: datetime
-    pack: str
-    template_id: str
-    performers: int
-    faces: int
-    sources: list[str]
-    index_dtype: IndexDtype
-    files: dict[str, FileEntry]
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(entry.size_bytes for entry in self.files.values())
+Faces = pa.Table | Iterable[pa.RecordBatch]
 
 
 class PerformerDatabase:
@@ -83,54 +65,19 @@ class PerformerDatabase:
         """
         self.root = root
         self.keep = keep
+        self._folders = VersionFolders(root)
+        self._exclusions = ExclusionList(root)
+        self.versions = self._folders.names
+        self.current = self._folders.current
+        self.manifest = self._folders.manifest
+        self.verify = self._folders.verify
 
-    def versions(self) -> list[str]:
-        """Returns the ids of all versions, oldest first."""
-        if not self.root.is_dir():
-            return []
-        return sorted(p.name for p in self.root.iterdir() if _VERSION.fullmatch(p.name) and p.is_dir())
-
-    def current(self) -> str | None:
-        """Returns the id of the current version, None when nothing is enrolled."""
-        try:
-            version = (self.root / _CURRENT).read_text().strip()
-        except FileNotFoundError:
-            return None
-        if not _VERSION.fullmatch(version):
-            raise DatabaseCorrupt(f"{self.root / _CURRENT} names {version!r}, which is no version.", _RESTORE)
-        return version
-
-    def manifest(self, version: str | None = None) -> Manifest:
-        """Returns the manifest of a version (the current one by default), checked against the sizes of its files.
-
-        Raises:
-            DatabaseMissing: no such version, or nothing enrolled.
-            DatabaseCorrupt: the manifest cannot be read, or a file is missing or of another size.
-        """
-        folder = self._folder(version)
-        try:
-            manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-        except FileNotFoundError:
-            raise DatabaseCorrupt(f"{folder} has no manifest.", _RESTORE) from None
-        except ValidationError as error:
-            raise DatabaseCorrupt(f"{folder / 'manifest.json'} cannot be read: {error}.", _RESTORE) from error
-        for name, entry in manifest.files.items():
-            path = folder / name
-            size = path.stat().st_size if path.is_file() else None
-            if size != entry.size_bytes:
-                raise DatabaseCorrupt(f"{path} has {size} bytes, should have {entry.size_bytes}.", _RESTORE)
-        return manifest
-
-    def verify(self, version: str | None = None) -> Manifest:
-        """Returns the manifest after comparing the sha256 of every file. Raises like `manifest`."""
-        manifest, folder = self.manifest(version), self._folder(version)
-        for name, entry in manifest.files.items():
-            if file_sha256(folder / name) != entry.sha256:
-                raise DatabaseCorrupt(f"{folder / name} was changed: its sha256 is not the manifest's.", _RESTORE)
-        return manifest
+    # --- reading -----------------------------------------------------------------------------------------------------
 
     def load(self, version: str | None = None, *, pack: ModelPack | None = None, threads: int = 0) -> Gallery:
         """Returns a version as a gallery, the current one by default; vectors and templates are mapped, not read.
+
+        Whoever is on the exclusion list is not found in it, also in a version that was written before.
 
         Args:
             pack: the pack that will be searched with; the version's own by default.
@@ -144,90 +91,221 @@ class PerformerDatabase:
         folder = self.root / manifest.version
         pack = pack or get_pack(manifest.pack)
         self._same_templates(manifest, pack)
+        excluded = self._exclusions.ids()
         try:
-            return self._gallery(folder, manifest, pack, threads)
+            gallery = _gallery(folder, manifest, pack, threads)
         except (OSError, KeyError, pa.ArrowException, ValueError) as error:
-            raise DatabaseCorrupt(f"{folder} cannot be read: {error}.", _RESTORE) from error
+            raise DatabaseCorrupt(f"{folder} cannot be read: {error}.", RESTORE) from error
+        return gallery.hiding(excluded) if excluded else gallery
 
     def performers(self, version: str | None = None) -> pa.Table:
-        """Returns performers.parquet of a version."""
-        return pq.read_table(self._folder(version) / "performers.parquet", memory_map=True)
+        """Returns the people of a version, PERFORMER_SCHEMA."""
+        return _read(self._folders.folder(version) / "performers.parquet")
 
-    def faces(self, version: str | None = None, columns: list[str] | None = None) -> pa.Table:
-        """Returns faces.parquet of a version, see `face_schema`; all columns by default."""
-        return pq.read_table(self._folder(version) / "faces.parquet", columns=columns, memory_map=True)
-
-    def write(
-        self,
-        pack: ModelPack,
-        performers: Sequence[Performer] | pa.Table,
-        faces: pa.Table,
-        *,
-        sources: Sequence[str] = (),
-        dtype: IndexDtype = "float16",
-    ) -> str:
-        """Writes a version, makes it current, removes old ones; returns its id.
+    def faces(self, version: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Returns the faces of a version, one source after another.
 
         Args:
-            faces: `face_schema(pack.template_dim)`; every universal id is one of the performers'.
-            sources: where the faces come from, for the manifest.
+            columns: of `face_schema` and `origin`, the source id; all by default.
+        """
+        found = []
+        for source in self.manifest(version).sources:
+            own = None if columns is None else [name for name in columns if name != "origin"]
+            table = self.source_faces(source, version, own)
+            if columns is None or "origin" in columns:
+                origin = pa.array([source]).take(pa.array([0] * len(table)))
+                table = table.append_column("origin", origin)
+            found.append(table if columns is None else table.select(list(columns)))
+        return pa.concat_tables(found)
+
+    def source_performers(self, source: str, version: str | None = None) -> pa.Table | None:
+        """Returns what a source gave, PERFORMER_SCHEMA; None when it is not in the version."""
+        path = shard_folder(self._folders.folder(version), source) / SHARD_FILES[0]
+        return _read(path) if path.exists() else None
+
+    def source_faces(
+        self, source: str, version: str | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table | None:
+        """Returns the faces that a source gave, see `face_schema`; None when it is not in the version."""
+        path = shard_folder(self._folders.folder(version), source) / SHARD_FILES[1]
+        return _read(path, columns) if path.exists() else None
+
+    def enrolled_faces(self, pack: ModelPack, source: str | None = None) -> EnrolledFaces:
+        """Returns the faces of the current version, of all sources by default. Raises like `load`."""
+        manifest = self.manifest()
+        self._same_templates(manifest, pack)
+        folder = self.root / manifest.version
+        sources = [own for own in manifest.sources if source in {None, own}]
+        return enrolled_faces([shard_folder(folder, own) / SHARD_FILES[1] for own in sources], pack.template_dim)
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        pack: ModelPack,
+        source: SourceInfo,
+        performers: pa.Table | Sequence[Performer],
+        faces: Faces,
+        *,
+        dtype: IndexDtype = "float16",
+        only: bool = False,
+    ) -> str:
+        """Writes what a source gives in place of what it gave before, with what all others gave; returns the version.
+
+        Args:
+            source: its counts are filled in.
+            performers: PERFORMER_SCHEMA.
+            faces: `face_schema(pack.template_dim)`, a table or batches, which are never held together in memory; every
+                universal id is one of the performers'.
+            only: drop what all other sources gave.
 
         Raises:
             InputError: no face, an unknown or doubled universal id.
-            NotWritable: the folder cannot be written, or the disk is full.
+            PackMismatch: the other sources gave templates of another pack.
+            NotWritable: the folder cannot be written; NoSpace: the disk is full.
         """
-        table = performers if isinstance(performers, pa.Table) else performer_table(performers)
-        check_tables(table, faces)
+        table = _table(performers)
+        shard = Shard(source, table, lambda: _batches(faces))
         with self._writing() as before:
-            return self._publish(pack, table, faces, list(sources), dtype, before)
+            others = [] if only or before is None else [s for s in self._shards(before, pack) if s.info.id != source.id]
+            return self._publish(pack, [*others, shard], dtype, before)
 
     def add(
         self,
         pack: ModelPack,
-        performers: Sequence[Performer],
-        faces: pa.Table,
+        source: SourceInfo,
+        performers: pa.Table | Sequence[Performer],
+        faces: Faces,
         *,
-        sources: Sequence[str] = (),
         dtype: IndexDtype = "float16",
     ) -> str:
-        """Writes the current version with these performers and faces added, like `write`; returns the new id.
+        """Writes what a source gives beside what it gave before, like `put`; returns the version.
 
         What is known of a performer stays as it is. A face of the same performer and the same bytes is added once.
-        Raises PackMismatch when the current version holds templates of another pack.
         """
-        table = performer_table(performers)
-        check_tables(table, faces)
+        table = _table(performers)
         with self._writing() as before:
-            if before is not None:
-                self._same_templates(self.manifest(before), pack)
-                known, enrolled = self.performers(before), self.faces(before)
-                new = pc.invert(pc.is_in(table["universal_id"], known["universal_id"]))
-                table = pa.concat_tables([known, table.filter(new)])
-                faces = pa.concat_tables([enrolled, new_faces(faces, enrolled)])
-                sources = [*self.manifest(before).sources, *sources]
-            return self._publish(pack, table, faces, list(dict.fromkeys(sources)), dtype, before)
+            shards = {s.info.id: s for s in self._shards(before, pack)} if before is not None else {}
+            batches = _batches(faces)
+            old = shards.get(source.id)
+            if old is not None and before is not None:
+                new = pc.invert(pc.is_in(table["universal_id"], old.performers["universal_id"].combine_chunks()))
+                table = pa.concat_tables([old.performers, table.filter(new)])
+                enrolled = self.source_faces(source.id, before, ["universal_id", "source_sha256"])
+                batches = chain(old.batches(), new_faces(batches, enrolled))
+            shards[source.id] = Shard(source, table, lambda: batches)
+            return self._publish(pack, list(shards.values()), dtype, before)
 
-    def enrolled_faces(self, pack: ModelPack) -> EnrolledFaces:
-        """Returns the faces of the current version. Raises like `load`."""
-        manifest = self.manifest()
-        self._same_templates(manifest, pack)
-        return EnrolledFaces(self.faces(manifest.version))
+    def remove_source(self, source: str) -> str | None:
+        """Writes a version without what a source gave; returns its id, None when nothing is enrolled any more.
+
+        Raises InputError when the source is not in the current version.
+        """
+        with self._writing() as before:
+            manifest = self.manifest(before)
+            if source not in manifest.sources:
+                raise InputError(
+                    f"{source} is no source of the performer database.", f"There are: {', '.join(manifest.sources)}."
+                )
+            return self._rewrite(manifest, [s for s in self._shards(manifest.version) if s.info.id != source])
 
     def use(self, version: str) -> None:
         """Makes an existing version the current one. Raises DatabaseMissing, DatabaseCorrupt."""
-        self.manifest(version)
         with self._writing():
-            _replace_text(self.root / _CURRENT, version)
+            self.manifest(version)
+            self._folders.point(version)
 
-    def _folder(self, version: str | None) -> Path:
-        chosen = version or self.current()
-        if chosen is None:
-            raise DatabaseMissing("No performers are enrolled yet.", "Run `stash-sense enroll folder DIR` first.")
-        if not _VERSION.fullmatch(chosen) or not (self.root / chosen).is_dir():
-            raise DatabaseMissing(
-                f"There is no performer database version {chosen!r}.", f"There are: {', '.join(self.versions())}."
-            )
-        return self.root / chosen
+    def remove(self, version: str) -> None:
+        """Removes an old version. Raises DatabaseMissing, and InputError for the current one."""
+        with self._writing() as current:
+            folder = self._folders.folder(version)
+            if folder.name == current:
+                raise InputError(f"{version} is the version in use.", "Use another one first, or erase what it holds.")
+            self._folders.remove(folder.name)
+
+    def export(
+        self,
+        folder: Path,
+        version: str | None = None,
+        *,
+        format: Literal["parquet", "csv"] = "parquet",  # noqa: A002 - the word of the command
+        templates: bool = True,
+        ids: Collection[str] | None = None,
+    ) -> list[Path]:
+        """Writes a version as plain files into a folder; returns their paths. See `export.export`."""
+        manifest = self.manifest(version)
+        return export(self.root / manifest.version, manifest, folder, format=format, templates=templates, ids=ids)
+
+    # --- who is left out ---------------------------------------------------------------------------------------------
+
+    def excluded(self) -> list[Exclusion]:
+        """Returns who is never enrolled nor answered. Raises DatabaseCorrupt."""
+        return list(self._exclusions.read())
+
+    def exclusion_stamp(self) -> object:
+        """Returns what changes whenever the exclusion list does; cheap."""
+        return self._exclusions.stamp()
+
+    def exclude(self, ids: Iterable[str], reason: str = "") -> str | None:
+        """Enters people into the exclusion list; returns the version written without them.
+
+        None when there was no need for one, or when nobody else is enrolled: then there is no current version any
+        more. From the moment the list is written nobody on it is found, whichever version is loaded.
+        """
+        chosen = checked_ids(ids)
+        with self._writing() as before:
+            known = self.performers(before) if before is not None else None
+            self._exclusions.add(_exclusions(chosen, known, reason))
+            if before is None or known is None or not having(known, self._exclusions.ids()).any():
+                return None
+            return self._rewrite(self.manifest(before), self._shards(before))
+
+    def include(self, ids: Iterable[str]) -> None:
+        """Removes people from the exclusion list. What a version was written without does not come back."""
+        chosen = checked_ids(ids)
+        with self._writing():
+            self._exclusions.remove(chosen)
+
+    def erase(self, ids: Iterable[str]) -> Erasure:
+        """Removes people, their templates and rows, from every version; see `erasure`. They may be enrolled again."""
+        chosen = checked_ids(ids)
+        with self._writing():
+            return erase(self._folders, chosen)
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[str | None]:
+        """Holds the writer's lock and gives the current version; an erasure that was cut off is finished first."""
+        try:
+            with self._folders.writing():
+                finish_erasure(self._folders)
+                yield self.current()
+        except _FacesFailed as failed:
+            raise failed.error from None
+
+    def _shards(self, version: str, pack: ModelPack | None = None) -> list[Shard]:
+        manifest = self.manifest(version)
+        self._same_templates(manifest, pack or get_pack(manifest.pack))
+        return stored_shards(self.root / version, manifest)
+
+    def _rewrite(self, manifest: Manifest, shards: Sequence[Shard]) -> str | None:
+        """Writes a version of stored shards; None, and no current version, when nobody is left."""
+        try:
+            return self._publish(get_pack(manifest.pack), shards, manifest.index_dtype, manifest.version)
+        except NoFaces:
+            self._folders.point(None)
+            return None
+
+    def _publish(self, pack: ModelPack, shards: Sequence[Shard], dtype: IndexDtype, before: str | None) -> str:
+        """Writes a version, makes it current and removes old ones; the lock is held."""
+        plan = VersionPlan(pack, dtype, shards, self._exclusions.ids())
+        casting = cast(plan)
+        self._exclusions.learn(casting.excluded_ids)
+        version = self._folders.create(lambda folder, name: fill(plan, casting, folder, name))
+        self._folders.point(version)
+        self._folders.prune(self.keep, {version, before})
+        return version
 
     def _same_templates(self, manifest: Manifest, pack: ModelPack) -> None:
         if manifest.template_id != pack.template_id:
@@ -236,110 +314,66 @@ class PerformerDatabase:
                 f"Choose the pack {manifest.pack}, or enrol anew with `--replace`.",
             )
 
-    def _publish(
-        self,
-        pack: ModelPack,
-        table: pa.Table,
-        faces: pa.Table,
-        sources: list[str],
-        dtype: IndexDtype,
-        before: str | None,
-    ) -> str:
-        """Writes a version, makes it current and removes old ones; the lock is held."""
-        version = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(2)}"
-        partial = self.root / f".partial-{version}"
-        try:
-            partial.mkdir()
-            self._write_files(partial, version, pack, table, faces, sources, dtype)
-            partial.rename(self.root / version)
-            sync(self.root)
-            _replace_text(self.root / _CURRENT, version)
-        except OSError as error:
-            raise NotWritable(
-                f"{self.root} cannot be written: {error}.", "Free some space or choose another data folder."
-            ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        self._prune({version, before})
-        return version
 
-    def _gallery(self, folder: Path, manifest: Manifest, pack: ModelPack, threads: int) -> Gallery:
-        table = pq.read_table(folder / "performers.parquet", memory_map=True)
-        space = TemplateSpace.from_dict(json.loads((folder / "space.json").read_text()))
-        if not space.fits(pack):
-            raw = raw_templates(folder, table)
-            return Gallery.build(
-                pack,
-                table,
-                raw.templates,
-                raw.rows,
-                version=manifest.version,
-                dtype=manifest.index_dtype,
-                threads=threads,
-            )
-        index = FaceIndex.load(folder, threads=threads)
-        return Gallery(manifest.version, pack, table, space, index, lambda: raw_templates(folder, table))
+class _FacesFailed(Exception):
+    """What the caller's faces raised: not to be taken for a failure of this folder."""
 
-    def _write_files(
-        self,
-        folder: Path,
-        version: str,
-        pack: ModelPack,
-        table: pa.Table,
-        faces: pa.Table,
-        sources: list[str],
-        dtype: IndexDtype,
-    ) -> None:
-        rows = pc.index_in(faces["universal_id"], table["universal_id"])
-        faces = faces.take(pc.array_sort_indices(rows))
-        pq.write_table(table, folder / "performers.parquet")
-        pq.write_table(faces, folder / "faces.parquet", use_dictionary=["universal_id"], row_group_size=1 << 16)
-        raw = raw_templates(folder, table)
-        gallery = Gallery.build(pack, table, raw.templates, raw.rows, version=version, dtype=dtype)
-        gallery.index.save(folder)
-        (folder / "space.json").write_text(json.dumps(gallery.space.to_dict()) + "\n")
-        manifest = Manifest(
-            format=DATABASE_FORMAT,
-            version=version,
-            created=datetime.now(UTC),
-            pack=pack.id,
-            template_id=pack.template_id,
-            performers=len(table),
-            faces=len(faces),
-            sources=sources,
-            index_dtype=dtype,
-            files={
-                path.name: FileEntry(size_bytes=path.stat().st_size, sha256=file_sha256(path))
-                for path in sorted(folder.iterdir())
-            },
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _table(performers: pa.Table | Sequence[Performer]) -> pa.Table:
+    table = performers if isinstance(performers, pa.Table) else performer_table(performers)
+    check_performers(table)
+    return table
+
+
+def _batches(faces: Faces) -> Iterator[pa.RecordBatch]:
+    """Yields what the caller gives. Raises InputError when that is nothing."""
+    count = 0
+    try:
+        for batch in faces.to_batches() if isinstance(faces, pa.Table) else faces:
+            count += len(batch)
+            yield batch
+    except OSError as error:
+        raise _FacesFailed(error) from error
+    if not count:
+        raise InputError("There is no face to enrol.")
+
+
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    return pq.read_table(path, columns=None if columns is None else list(columns), memory_map=True)
+
+
+def _gallery(folder: Path, manifest: Manifest, pack: ModelPack, threads: int) -> Gallery:
+    sources = list(manifest.sources)
+    table = _read(folder / "performers.parquet")
+    space = TemplateSpace.from_dict(json.loads((folder / "space.json").read_text()))
+    if not space.fits(pack):
+        people = People(table, _read(folder / "members.parquet"))
+        return build_gallery(
+            folder, manifest.version, pack, people, sources, dtype=manifest.index_dtype, threads=threads
         )
-        (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
-        for path in (*folder.iterdir(), folder):
-            sync(path)
 
-    @contextmanager
-    def _writing(self) -> Iterator[str | None]:
-        """Holds the writer's lock and gives the version that was current; folders of killed writers are removed."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / ".lock").open("w")
-        except OSError as error:
-            raise NotWritable(f"{self.root} cannot be written: {error}.", "Choose another data folder.") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for stale in self.root.glob(".partial-*"):
-                shutil.rmtree(stale, ignore_errors=True)
-            yield self.current()
+    def templates() -> RawTemplates:
+        return read_templates(folder, People(table, _read(folder / "members.parquet")), sources)
 
-    def _prune(self, kept: set[str | None]) -> None:
-        for version in self.versions()[: -(self.keep + 1)]:
-            if version not in kept:
-                # Renamed first: a version is there as a whole or not at all, also when this process is killed.
-                removed = (self.root / version).rename(self.root / f".partial-{version}")
-                shutil.rmtree(removed, ignore_errors=True)
+    return Gallery(manifest.version, pack, table, space, FaceIndex.load(folder, threads=threads), templates)
 
 
-def _replace_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text + "\n")
-    rename_synced(partial, path)
+def _exclusions(ids: Sequence[str], known: pa.Table | None, reason: str) -> list[Exclusion]:
+    """Returns what to enter for these ids; two ids of one person are one entry."""
+    now = datetime.now(UTC)
+    entries: list[Exclusion] = []
+    for universal_id in ids:
+        if any(universal_id in entry.ids for entry in entries):
+            continue
+        rows = [] if known is None else np.flatnonzero(having(known, [universal_id])).tolist()
+        found = known.take(rows).select(["name", "ids"]).to_pylist() if known is not None else []
+        every = {universal_id, *(other for person in found for other in person["ids"])}
+        name = found[0]["name"] if found else ""
+        entries.append(
+            Exclusion(universal_id=universal_id, ids=tuple(sorted(every)), name=name, reason=reason, created=now)
+        )
+    return entries

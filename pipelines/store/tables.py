@@ -5,7 +5,7 @@ Lives here: the schema of faces.parquet and what is asked of it, vectorised. Ver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import InputError
-from pipelines.faces.gallery import PERFORMER_SCHEMA, RawTemplates
+from pipelines.faces.gallery import PERFORMER_SCHEMA
 from pipelines.faces.types import F32
+
+_ENROLLED = pa.schema(
+    [pa.field("universal_id", pa.string()), pa.field("source_sha256", pa.string()), pa.field("shard", pa.int32())]
+)
 
 
 def face_schema(template_dim: int) -> pa.Schema:
@@ -51,9 +55,17 @@ def face_table(columns: Mapping[str, Sequence[Any]], templates: npt.NDArray[np.f
 
 @dataclass(frozen=True, eq=False)
 class EnrolledFaces:
-    """The faces of one version, by performer and by file. `table` has the columns of `face_schema`."""
+    """The faces of one version, by performer and by file.
+
+    Attributes:
+        table: `universal_id`, `source_sha256` and the number `shard` of the file that a face is in.
+        files: those files; templates are read from them when they are asked for.
+        template_dim: length of a template.
+    """
 
     table: pa.Table
+    files: tuple[Path, ...]
+    template_dim: int
 
     @cached_property
     def universal_ids(self) -> set[str]:
@@ -67,36 +79,50 @@ class EnrolledFaces:
 
     def templates_of(self, universal_id: str) -> F32:
         """Returns (n, template_dim) float32, the raw templates of one performer; n is 0 for a stranger."""
-        own = self.table["template"].filter(pc.equal(self.table["universal_id"], universal_id))
-        values: F32 = template_values(own).astype(np.float32)
-        return values
+        own = self.table["shard"].filter(pc.equal(self.table["universal_id"], universal_id))
+        found = [_templates_in(self.files[number], universal_id) for number in sorted(set(own.to_pylist()))]
+        return np.concatenate(found) if found else np.zeros((0, self.template_dim), np.float32)
 
 
-def new_faces(faces: pa.Table, enrolled: pa.Table) -> pa.Table:
-    """Returns the faces that are not enrolled yet, by performer and sha256 of the picture's bytes."""
-    known = pc.is_in(_keys(faces), value_set=_keys(enrolled).combine_chunks(), skip_nulls=True)
-    return faces.filter(pc.invert(known))
+def enrolled_faces(files: Sequence[Path], template_dim: int) -> EnrolledFaces:
+    """Returns the faces of these files of `face_schema(template_dim)`."""
+    columns = ["universal_id", "source_sha256"]
+    tables = [_ENROLLED.empty_table()]
+    for number, path in enumerate(files):
+        table = pq.read_table(path, columns=columns, memory_map=True)
+        numbers = pa.array(np.full(len(table), number, np.int32))
+        tables.append(table.append_column(_ENROLLED.field("shard"), numbers).cast(_ENROLLED))
+    return EnrolledFaces(pa.concat_tables(tables), tuple(files), template_dim)
 
 
-def check_tables(table: pa.Table, faces: pa.Table) -> None:
-    """Raises InputError unless every face belongs to exactly one performer of the table."""
+def new_faces(batches: Iterable[pa.RecordBatch], enrolled: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Yields the faces that are not enrolled yet, by performer and sha256 of the picture's bytes.
+
+    Args:
+        enrolled: the columns universal_id and source_sha256 of those that are.
+    """
+    known = _keys(enrolled)
+    known = pc.unique(known.combine_chunks() if isinstance(known, pa.ChunkedArray) else known)
+    for batch in batches:
+        yield batch.filter(pc.invert(pc.is_in(_keys(batch), value_set=known, skip_nulls=True)))
+
+
+def check_performers(table: pa.Table) -> None:
+    """Raises InputError unless the table has the columns of performers and every universal id once."""
     if not table.schema.equals(PERFORMER_SCHEMA):
-        raise InputError(f"The performer table has columns {table.schema.names}, must have {PERFORMER_SCHEMA.names}.")
+        raise InputError(f"The performer table has columns {table.schema}, must have {PERFORMER_SCHEMA}.")
+    for name in ("universal_id", "name", "aliases", "ids"):
+        if table[name].null_count:
+            raise InputError(f"A performer of the table has no {name}.")
     if pc.count_distinct(table["universal_id"]).as_py() != len(table):
         raise InputError("Two performers have the same universal id.")
-    if not len(faces):
-        raise InputError("There is no face to enrol.")
-    strangers = pc.invert(pc.is_in(faces["universal_id"], table["universal_id"]))
-    if pc.any(strangers).as_py():
-        first = faces["universal_id"].filter(strangers)[0].as_py()
-        raise InputError(f"A face belongs to {first}, which is no performer of the table.")
 
 
-def raw_templates(folder: Path, table: pa.Table) -> RawTemplates:
-    """Returns the raw templates of a version's folder; `table` gives the performer rows."""
-    faces = pq.read_table(folder / "faces.parquet", columns=["universal_id", "template"], memory_map=True)
-    rows = pc.index_in(faces["universal_id"], table["universal_id"]).to_numpy().astype(np.int32)
-    return RawTemplates(template_values(faces["template"]), rows)
+def batch_templates(batch: pa.RecordBatch) -> npt.NDArray[np.float16]:
+    """Returns (n, template_dim) float16 of the `template` column of a batch; a view of it."""
+    column = batch.column("template")
+    values: npt.NDArray[np.float16] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
+    return values
 
 
 def template_values(templates: pa.ChunkedArray) -> npt.NDArray[np.float16]:
@@ -107,6 +133,15 @@ def template_values(templates: pa.ChunkedArray) -> npt.NDArray[np.float16]:
     return values
 
 
-def _keys(faces: pa.Table) -> pa.ChunkedArray:
+def _templates_in(path: Path, universal_id: str) -> F32:
+    """Returns the raw templates of one performer in a file; only row groups with faces of it are decoded."""
+    owner = pc.field("universal_id") == universal_id
+    found: F32 = template_values(pq.read_table(path, columns=["template"], filters=owner)["template"]).astype(
+        np.float32
+    )
+    return found
+
+
+def _keys(faces: pa.Table | pa.RecordBatch) -> pa.ChunkedArray:
     """Returns performer and file as one string; null where the file's bytes were never seen."""
     return pc.binary_join_element_wise(faces["universal_id"], faces["source_sha256"], " ")

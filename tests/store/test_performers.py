@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from pipelines.errors import DatabaseCorrupt, DatabaseMissing, InputError, NotWr
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import Performer
 from pipelines.faces.templates import unit
-from pipelines.store.performers import PerformerDatabase
+from pipelines.store.performers import PerformerDatabase, SourceInfo
 from pipelines.store.tables import face_table
 
 DIM = OPEN.template_dim
+FILES = ["sources/folder/faces.parquet", "performers.parquet", "head.faiss", "space.json", "manifest.json"]
 
 
 def raw(count: int, seed: int = 0) -> np.ndarray:
@@ -46,8 +48,12 @@ def database(tmp_path) -> PerformerDatabase:
     return PerformerDatabase(tmp_path / "performer-db")
 
 
+def source(name: str = "folder") -> SourceInfo:
+    return SourceInfo(id=name, kind="folder", updated=datetime(2026, 1, 1, tzinfo=UTC))
+
+
 def write(database, owners=(2, 0, 1, 0), seed=0):
-    return database.write(OPEN, people(0, 1, 2), faces(list(owners), seed), sources=["folder"])
+    return database.put(OPEN, source(), people(0, 1, 2), faces(list(owners), seed))
 
 
 def test_what_is_written_is_loaded(database):
@@ -67,10 +73,15 @@ def test_manifest_tells_what_a_version_is(database):
     version = write(database)
     manifest = database.verify()
     assert (manifest.version, manifest.pack, manifest.template_id) == (version, OPEN.id, OPEN.template_id)
-    assert (manifest.performers, manifest.faces, manifest.sources) == (3, 4, ["folder"])
+    assert (manifest.performers, manifest.faces, manifest.sources) == (
+        3,
+        4,
+        {"folder": source().model_copy(update={"performers": 3, "faces": 4})},
+    )
     folder = database.root / version
-    assert set(manifest.files) == {p.name for p in folder.iterdir()} - {"manifest.json"}
-    assert manifest.size_bytes == sum(p.stat().st_size for p in folder.iterdir() if p.name != "manifest.json")
+    files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+    assert set(manifest.files) == set(files) - {"manifest.json"}
+    assert manifest.size_bytes == sum(files.values()) - files["manifest.json"]
 
 
 def test_nothing_enrolled_is_a_named_error(database):
@@ -85,7 +96,7 @@ def test_nothing_enrolled_is_a_named_error(database):
 
 
 def test_performers_without_a_face_are_kept_and_never_found(database):
-    database.write(OPEN, people(0, 1, 2), faces([0, 2]))
+    database.put(OPEN, source(), people(0, 1, 2), faces([0, 2]))
     gallery = database.load()
     assert (len(gallery.performers), gallery.size) == (3, 2)
     assert 1 not in gallery.search(raw(20, 3), 3).performers
@@ -99,7 +110,7 @@ def test_tables_that_do_not_fit_are_refused_and_leave_nothing(database, bad):
         "none": (people(0), faces([0]).slice(0, 0)),
     }[bad]
     with pytest.raises(InputError):
-        database.write(OPEN, performers, table)
+        database.put(OPEN, source(), performers, table)
     assert database.versions() == []
 
 
@@ -128,16 +139,15 @@ def test_an_earlier_version_can_be_used_again_and_is_not_removed(database):
 
 def test_added_faces_join_the_enrolled_ones(database):
     write(database)
-    database.add(OPEN, people(1, 3), faces([1, 3, 3], seed=7), sources=["more"])
+    database.add(OPEN, source(), people(1, 3), faces([1, 3, 3], seed=7))
     gallery = database.load()
     assert [p.universal_id[-1] for p in gallery.performers] == ["0", "1", "2", "3"]
     assert gallery.raw.rows.tolist() == [0, 0, 1, 1, 2, 3, 3]
-    assert database.manifest().sources == ["folder", "more"]
 
 
 def test_the_same_bytes_are_added_once_per_performer(database):
-    database.write(OPEN, people(0), faces([0, 0], files=["a", None]))
-    database.add(OPEN, people(0, 1), faces([0, 0, 0, 1], seed=3, files=["a", "b", None, "a"]))
+    database.put(OPEN, source(), people(0), faces([0, 0], files=["a", None]))
+    database.add(OPEN, source(), people(0, 1), faces([0, 0, 0, 1], seed=3, files=["a", "b", None, "a"]))
     table = database.faces()
     pairs = sorted(zip(table["universal_id"].to_pylist(), map(str, table["source_sha256"].to_pylist()), strict=True))
     zero, one = "stashdb.org:0000", "stashdb.org:0001"
@@ -146,7 +156,7 @@ def test_the_same_bytes_are_added_once_per_performer(database):
 
 def test_what_is_known_of_a_performer_is_not_overwritten(database):
     write(database)
-    database.add(OPEN, [Performer("stashdb.org:0001", "Other name")], faces([1], seed=9))
+    database.add(OPEN, source(), [Performer("stashdb.org:0001", "Other name")], faces([1], seed=9))
     assert database.load().performer(1) == people(1)[0]
 
 
@@ -160,7 +170,7 @@ def test_templates_of_another_pack_are_refused(database):
     )
     for attempt in (
         lambda: database.load(pack=other),
-        lambda: database.add(other, people(1), faces([1])),
+        lambda: database.add(other, source(), people(1), faces([1])),
         lambda: database.enrolled_faces(other),
     ):
         with pytest.raises(PackMismatch) as error:
@@ -182,14 +192,18 @@ def damaged(database, name, change):
     path.write_bytes(change(path.read_bytes()))
 
 
-@pytest.mark.parametrize("name", ["faces.parquet", "performers.parquet", "head.faiss", "space.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["sources/folder/faces.parquet", "performers.parquet", "head.faiss", "space.json", "manifest.json"]
+)
 def test_truncated_files_are_named_errors(database, name):
     damaged(database, name, lambda content: content[: len(content) // 2])
     with pytest.raises(DatabaseCorrupt):
         database.load()
 
 
-@pytest.mark.parametrize("name", ["faces.parquet", "performers.parquet", "head.faiss", "space.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["sources/folder/faces.parquet", "performers.parquet", "head.faiss", "space.json", "manifest.json"]
+)
 def test_missing_files_are_named_errors(database, name):
     (database.root / write(database) / name).unlink()
     with pytest.raises(DatabaseCorrupt):
@@ -197,7 +211,11 @@ def test_missing_files_are_named_errors(database, name):
 
 
 def test_a_changed_byte_is_found_when_verified(database):
-    damaged(database, "faces.parquet", lambda content: content[:-200] + bytes([content[-200] ^ 1]) + content[-199:])
+    damaged(
+        database,
+        "sources/folder/faces.parquet",
+        lambda content: content[:-200] + bytes([content[-200] ^ 1]) + content[-199:],
+    )
     database.manifest()
     with pytest.raises(DatabaseCorrupt, match=r"faces\.parquet"):
         database.verify()
@@ -229,7 +247,7 @@ def test_a_failed_write_leaves_the_current_version(database, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.store.performers.pq.write_table", full)
+    monkeypatch.setattr("pipelines.store.shards.pq.write_table", full)
     with pytest.raises(NotWritable, match="No space left"):
         write(database, seed=1)
     assert database.versions() == [version]
@@ -240,7 +258,7 @@ def test_a_failed_write_leaves_the_current_version(database, monkeypatch):
 def _write_for_ever(root: Path) -> None:
     database = PerformerDatabase(root)
     for seed in range(10_000):
-        database.write(OPEN, people(0, 1, 2), faces([0, 1, 2] * 200, seed))
+        database.put(OPEN, source(), people(0, 1, 2), faces([0, 1, 2] * 200, seed))
 
 
 def test_killed_writers_leave_whole_versions(tmp_path):
@@ -258,7 +276,7 @@ def test_killed_writers_leave_whole_versions(tmp_path):
         if database.current():
             database.verify()
             database.load()
-    version = database.write(OPEN, people(0, 1, 2), faces([0, 1, 2]))
+    version = database.put(OPEN, source(), people(0, 1, 2), faces([0, 1, 2]))
     assert database.current() == version
     assert not list(tmp_path.glob(".partial-*"))
 
@@ -295,4 +313,4 @@ def test_two_writers_lose_nothing(tmp_path):
 
 def _add_some(root: Path, first: int) -> None:
     for number in range(first, first + 4):
-        PerformerDatabase(root).add(OPEN, people(number), faces([number], seed=number))
+        PerformerDatabase(root).add(OPEN, source(), people(number), faces([number], seed=number))
