@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import PERFORMER_SCHEMA
-from pipelines.store.performers import PerformerDatabase
+from pipelines.store.performers import PerformerDatabase, SourceInfo
 from pipelines.store.scan_files import DatasetFiles, DatasetList
 from pipelines.store.scan_parts import PartWriter, with_repeated
 from pipelines.store.scan_schema import CONTENT_SCHEMA, single_table
@@ -77,6 +77,7 @@ def enrol(root: Path, drawn: Faces, performers: int, faces: int) -> str:
     )
     ids = [f"bench:{number}" for number in range(performers)]
     known = {"universal_id": ids, "name": [f"Performer {n}" for n in range(performers)], "aliases": [[]] * performers}
+    known["ids"] = [[universal_id] for universal_id in ids]
     rest: dict[str, list[None]] = {name: [None] * performers for name in PERFORMER_SCHEMA.names if name not in known}
     columns = {
         "universal_id": [ids[number] for number in owner],
@@ -84,7 +85,8 @@ def enrol(root: Path, drawn: Faces, performers: int, faces: int) -> str:
         **{name: [None] * faces for name in ("source_sha256", "quality", "yaw_deg", "detection_score")},
     }
     table = pa.table(known | rest, schema=PERFORMER_SCHEMA)
-    return PerformerDatabase(root).write(OPEN, table, face_table(columns, templates), sources=["bench"])
+    source = SourceInfo(id="bench", kind="folder", updated=datetime.now(UTC))
+    return PerformerDatabase(root).put(OPEN, source, table, face_table(columns, templates))
 
 
 def scene_scan(drawn: Faces, number: int, performers: int) -> ContentScan:

@@ -29,10 +29,11 @@ def photo(data: Path) -> bytes:
 
 def renamed(database: PerformerDatabase, suffix: str) -> str:
     """Writes a version whose performers have other names; returns its id."""
-    table = database.performers()
+    table, faces = database.source_performers("folder"), database.source_faces("folder")
     column = table.column_names.index("name")
     changed = pa.array([f"{name}{suffix}" for name in table["name"].to_pylist()])
-    return database.write(OPEN, table.set_column(column, table.schema.field("name"), changed), database.faces())
+    source = database.manifest().sources["folder"]
+    return database.put(OPEN, source, table.set_column(column, table.schema.field("name"), changed), faces)
 
 
 def test_overload_is_answered_with_503_and_retry_after(client: httpx.Client, data: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pipelines.faces.catalogue import OPEN
 from pipelines.store.matches import ContentMatch, ContentPerson, MatchStamp, MatchStore
+from pipelines.store.performers import SourceInfo
 from pipelines.store.sql import open_store
 from pipelines.store.templates import ContentScan, ScanDataset
 from tests.fakes.stash import FANSDB, STASHDB, sample_stash_id
@@ -175,14 +176,20 @@ def test_gallery_by_id_with_a_broken_image(client: httpx.Client, server: Serving
 
 def with_ids_of(server: Serving, endpoint: str, domain: str) -> str:
     """Writes a database version whose performers have the ids of a stash-box, and a country; returns its id."""
-    table = server.database.performers()
+    source, table, faces = gave(server)
     people = [str(i).split(":", 1)[1] for i in table["universal_id"].to_pylist()]
     ids = [f"{domain}:{sample_stash_id(name, endpoint)}" for name in people]
     for name, values in (("universal_id", ids), ("country", ["US"] * len(ids))):
         column = table.column_names.index(name)
         table = table.set_column(column, table.schema.field(name), pa.array(values, pa.string()))
-    faces = server.database.faces()
-    return server.database.write(OPEN, table, with_ids(faces, dict(zip(people, ids, strict=True))))
+    return server.database.put(OPEN, source, table, with_ids(faces, dict(zip(people, ids, strict=True))))
+
+
+def gave(server: Serving) -> tuple[SourceInfo, pa.Table, pa.Table]:
+    """Returns what the folder of people gave to the current version."""
+    database = server.database
+    source = database.manifest().sources["folder"]
+    return source, database.source_performers("folder"), database.source_faces("folder")
 
 
 def with_ids(faces: pa.Table, ids: dict[str, str]) -> pa.Table:
@@ -196,7 +203,7 @@ def with_ids(faces: pa.Table, ids: dict[str, str]) -> pa.Table:
 def test_tagged_performers_get_the_boost_whatever_their_box(
     client: httpx.Client, server: Serving, data: Path, endpoint: str, domain: str
 ) -> None:
-    before = (server.database.performers(), server.database.faces())
+    before = gave(server)
     version = with_ids_of(server, endpoint, domain)
     try:
         until(lambda: client.get("/database/info").json()["version"] == version, 20, "the swap")
@@ -209,7 +216,7 @@ def test_tagged_performers_get_the_boost_whatever_their_box(
             assert person["score"] - scores[person["name"]] == pytest.approx(0.03, abs=0.003)
             assert person["country"] == "US"
     finally:
-        restored = server.database.write(OPEN, *before)
+        restored = server.database.put(OPEN, *before)
         until(lambda: client.get("/database/info").json()["version"] == restored, 20, "the swap back")
 
 
