@@ -78,6 +78,26 @@ class RematchRequest(BaseModel):
     full: bool = Field(False, description="Also what is up to date.")
 
 
+class DatabaseUpdateRequest(BaseModel):
+    """Which release is downloaded and imported; the newest of every configured source, by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str | None = Field(None, max_length=40, description="Name of a source in `release_sources`.")
+    release: str | None = Field(None, max_length=100, description="Version of a release; the newest when unset.")
+
+
+class DatabaseImportRequest(BaseModel):
+    """Which released bundle is imported."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        min_length=1, max_length=4096, description="Zip or folder below `allowed_roots` or in `<data_dir>/uploads`."
+    )
+    replace: bool = Field(False, description="Forget everybody who is enrolled otherwise.")
+
+
 @dataclass(frozen=True, slots=True)
 class JobType:
     """One type of job; of each, one job is queued or running at a time.
@@ -180,5 +200,25 @@ REGISTRY = _registry(
         resources={"CPU": 1},
         default_interval_hours=168,
         intervals=(24, 72, 168),
+    ),
+    JobType(
+        id="database_update",
+        title="Update the performers",
+        description="Download the newest released performer database, check it and serve it.",
+        run="pipelines.releases.update:update_job",
+        priority=10,
+        resources={"CPU": 1},
+        params=DatabaseUpdateRequest,
+        default_interval_hours=168,
+        intervals=(24, 72, 168, 720),
+    ),
+    JobType(
+        id="database_import",
+        title="Import performers",
+        description="Import a released performer database that lies on this machine.",
+        run="pipelines.releases.update:import_job",
+        priority=10,
+        resources={"CPU": 1},
+        params=DatabaseImportRequest,
     ),
 )

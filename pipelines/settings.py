@@ -37,6 +37,7 @@ Source = Literal["env", "argument", "override", "file", "default"]
 """Where a value comes from; "argument" is what the server was started with: a Serve config file, an option of `up`."""
 
 PathRule = Annotated[str, Field(pattern=r"^[^=]+=.+$")]
+BoxRule = Annotated[str, Field(pattern=r"^https?://[^=\s]+=\S+$")]
 ReleaseRule = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}=https?://[^\s/]+\S*$")]
 
 
@@ -89,6 +90,18 @@ class Settings(BaseSettings):
     )
     stash_api_key: str | None = _now("stash", None, "API key of Stash; only if it asks for one.", repr=False)
     stash_requests_per_s: float = _now("stash", 5.0, "Requests to Stash, of the whole cluster.", ge=0.1, le=100)
+    stashboxes: tuple[BoxRule, ...] = _fixed(
+        "stash", (), "Stash-boxes besides those that Stash knows: https://HOST/graphql=KEY.", repr=False
+    )
+    stashbox_requests_share: float = _now(
+        "stash", 0.5, "Share of a stash-box's request limit that is used.", ge=0.01, le=1.0
+    )
+    stashbox_pause_s: float = _now(
+        "stash", 60.0, "Pause when a stash-box says that it is asked too often, in seconds.", ge=0.1, le=3600.0
+    )
+    stashbox_image_hosts: tuple[str, ...] = _fixed(
+        "stash", (), "host[:port] names that pictures of stash-boxes may come from; any public one when empty."
+    )
     path_map: tuple[PathRule, ...] = _now("stash", (), "Where Stash's folders are here: /stash/path=/local/path.")
     state_url: str | None = _fixed(
         "server", None, "SQL store, as a URL; a SQLite file in the data folder when unset.", repr=False
@@ -161,6 +174,11 @@ class Settings(BaseSettings):
         return self.data_dir / "performer-db"
 
     @property
+    def releases_path(self) -> Path:
+        """Folder of what is being downloaded and imported."""
+        return self.data_dir / "releases"
+
+    @property
     def scans_path(self) -> Path:
         """Folder of the dataset of scanned faces and frame hashes."""
         return self.data_dir / "scans"
@@ -169,6 +187,16 @@ class Settings(BaseSettings):
     def matches_path(self) -> Path:
         """Folder of the Parquet files that say who is in what."""
         return self.data_dir / "matches"
+
+    @property
+    def enrolments_path(self) -> Path:
+        """Folder of what was seen while performers of stash-boxes were enrolled."""
+        return self.data_dir / "enrolments"
+
+    @property
+    def reports_path(self) -> Path:
+        """Folder of the reports that enrolments leave."""
+        return self.data_dir / "reports"
 
     @property
     def store_path(self) -> Path:

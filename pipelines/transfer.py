@@ -56,11 +56,13 @@ class Failures:
     Attributes:
         broken: class of the error when the server cannot be reached, keeps failing or has no such file.
         other: class of the error when the content is not the expected one.
+        disk: class of the error when the file cannot be written.
         retry_hint, missing_hint, other_hint: what to do after a break, without such a file, with another content.
     """
 
     broken: type[StashSenseError]
     other: type[StashSenseError]
+    disk: type[StashSenseError]
     retry_hint: str
     missing_hint: str
     other_hint: str
@@ -221,7 +223,7 @@ def _named_failures(wanted: Transfer) -> Iterator[None]:
         reason = str(error) or type(error).__name__
         raise wanted.failures.broken(f"Downloading {wanted.url} failed: {reason.rstrip('.')}.", hint) from error
     except OSError as error:
-        raise wanted.failures.broken(f"Downloading {wanted.url} failed: {error.strerror or error}.", hint) from error
+        raise wanted.failures.disk(f"Downloading {wanted.url} failed: {error.strerror or error}.", hint) from error
 
 
 def _transfer(client: httpx.Client, wanted: Transfer, part: Part) -> None:

@@ -13,6 +13,7 @@ from pipelines.transfer import PATIENT, Failures, FetchOptions, Part, Transfer, 
 FAILURES = Failures(
     broken=ModelFetchFailed,
     other=ModelChecksumMismatch,
+    disk=ModelFetchFailed,
     retry_hint="Check the network, name another mirror with --mirror URL, or use files you have with --from DIR.",
     missing_hint="Check the mirror's base URL: the files lie directly below it, under their own names. "
     "Or use files you have with --from DIR.",
