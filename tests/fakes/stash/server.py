@@ -176,10 +176,14 @@ class FakeStash:
         if self._temporary is not None:
             self._temporary.cleanup()
 
+    def application(self) -> Any:
+        """Returns what answers."""
+        return Control(self._app, self)
+
     def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         protocol = type("Protocol", (_Protocol,), {"opened": self._opened})
         config = uvicorn.Config(
-            Control(self._app, self),
+            self.application(),
             http=protocol,
             ws="websockets-sansio",
             lifespan="off",
