@@ -1,46 +1,38 @@
 """Engine replicas: media in, an answer out. Pictures of different requests share batches; videos have their own lane.
 
-Encoded bytes come in and are decoded here, in threads; the names come from the FaceIndex. The event loop only waits.
+Encoded bytes come in and are decoded here, in the threads of `media_reader`; the names come from the FaceIndex. The
+event loop only waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import logging
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from PIL import Image
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from pipelines.errors import LimitExceeded, MediaError, MediaUnsupported, Overloaded, StashSenseError
+from pipelines.errors import LimitExceeded, MediaError, Overloaded, StashSenseError
 from pipelines.faces.catalogue import get_pack
 from pipelines.faces.engine import Face, FaceEngine
 from pipelines.faces.types import Frame
 from pipelines.identify_media import Analyzer, analyze_video
-from pipelines.media.crops import cut_face, frame_at
-from pipelines.media.images import load_image
-from pipelines.media.kind import Kind, media_kind
-from pipelines.media.video import HttpSource, SamplingPlan, VideoSource
+from pipelines.media.video import SamplingPlan, VideoSource
 from pipelines.models.library import ModelLibrary
 from pipelines.parts import identify_options, sampling_plan, scan_recipe
 from pipelines.scan_content import scan_content
 from pipelines.settings import Settings
-from pipelines.stash.limiter import Priority
-from pipelines.stash.shared_limiter import limiter_for
 from pipelines.store.templates import ContentScan, ScanDataset, ScanKey
 from serve_app.answers import jpeg, people_answer
 from serve_app.contents import Content, Medium
@@ -53,30 +45,20 @@ from serve_app.deployments.lanes import (
     Cancelled,
     EngineLane,
     EnginePlan,
-    PixelBudget,
     give_way,
 )
 from serve_app.deployments.loopback import confine_inner_port
+from serve_app.deployments.media_reader import Box, MediaReader
 from serve_app.deployments.outcome import returns_errors, unwrap
 from serve_app.schemas import Question, SceneQuestion
-from serve_app.sources import Source, Upload, fetch
 
 logger = logging.getLogger("ray.serve")
 
-PICTURES_IN_MEMORY = 2
-"""Decoded pictures in memory, in multiples of the largest one that is allowed."""
-FETCHES = 4
-"""Pictures fetched at once; their bytes are in memory until they are decoded."""
 HEALTH_TIMEOUT_S = 20.0
 
-FRAME_MEGAPIXELS = 9.0
-"""Of one frame of a video that is cut for a face: at most 4096 x 2160 px."""
-
 Answer = dict[str, Any]
-Box = tuple[float, float, float, float]
 Changed = Mapping[str, Any]
 UNCHANGED: Changed = MappingProxyType({})
-T = TypeVar("T")
 
 
 class FaceEngineReplica:
@@ -92,13 +74,11 @@ class FaceEngineReplica:
         self._engine = FaceEngine(pack, folder, plan.engine_options(settings))
         self._pictures = EngineLane(self._engine, plan, name="pictures")
         self._videos = EngineLane(self._engine, plan, name="videos", niceness=VIDEO_NICENESS)
-        self._decoders = ThreadPoolExecutor(plan.threads + 1, "decode")
+        self._media = MediaReader(settings.max_image_megapixels, threads=plan.threads + 1)
         self._video_decoders = ThreadPoolExecutor(
             plan.videos, "video", initializer=give_way, initargs=(VIDEO_NICENESS,)
         )
         self._videos_left = plan.most_videos
-        self._budget = PixelBudget(PICTURES_IN_MEMORY * settings.max_image_megapixels)
-        self._fetches = asyncio.Semaphore(FETCHES)
         self._scans = ScanDataset(settings.scans_path)
         self._template_dim = pack.template_dim
         self._analyze = serve.batch(
@@ -114,7 +94,7 @@ class FaceEngineReplica:
         Args:
             changed: settings that are in force now and differ from those that the replica was started with.
         """
-        kind = await self._kind(medium.source)
+        kind = await self._media.kind(medium.source)
         answer: Answer = unwrap(await (self.image if kind == "image" else self.scene)(medium, question, changed))
         return answer
 
@@ -189,7 +169,7 @@ class FaceEngineReplica:
     @returns_errors
     async def crop(self, medium: Medium, time_s: float | None, box: Box, changed: Changed = UNCHANGED) -> bytes:
         """Returns the face in a box (x1, y1, x2, y2 px as shown) as JPEG; `time_s` is of a video."""
-        return await self._cut(medium, time_s, box, self._in_force(changed))
+        return await self._media.cut(medium, time_s, box, self._in_force(changed))
 
     async def check_health(self) -> None:
         """Runs the engine on an empty picture. When that fails or takes too long, Serve starts a new replica."""
@@ -208,66 +188,39 @@ class FaceEngineReplica:
     def __del__(self) -> None:
         for pool in (self._pictures, self._videos):
             pool.close()
-        for executor in (self._decoders, self._video_decoders):
-            executor.shutdown(wait=False, cancel_futures=True)
+        self._media.close()
+        self._video_decoders.shutdown(wait=False, cancel_futures=True)
 
     def _in_force(self, changed: Changed) -> Settings:
         return self._settings.model_copy(update=changed) if changed else self._settings
-
-    async def _kind(self, source: Source) -> Kind:
-        if isinstance(source, HttpSource):
-            return "video"
-        try:
-            return await self._in_decoder(media_kind, source.data if isinstance(source, Upload) else source)
-        except MediaUnsupported:
-            if isinstance(source, Upload):
-                return "video"  # bytes that say nothing: the video reader knows more formats and names the error
-            raise
 
     async def _picture(self, medium: Medium, question: Question, settings: Settings) -> Evidence:
         """Returns the faces of one picture, stored ones where they are current, as far as they are asked for."""
         found = await self._stored(medium.content, question, settings)
         if found is None:
-            data = await self._fetched(medium, settings)
+            data = await self._media.fetched(medium, settings)
             if medium.content is None:
                 found = await self._look(data, settings)
             else:
-                async with self._budget.hold(await self._in_decoder(megapixels, data)):
-                    found = await self._in_decoder(self._scan, medium.content, data, self._pictures, settings)
+                async with self._media.room_for(data):
+                    found = await self._media.in_thread(self._scan, medium.content, data, self._pictures, settings)
         return wanted(found, question)
 
     async def _look(self, data: bytes | Path, settings: Settings) -> Evidence:
         """Decodes and analyses one picture."""
-        limit = settings.max_image_megapixels
         started = time.perf_counter()
-        async with self._budget.hold(await self._in_decoder(megapixels, data)):
-            frame = await self._in_decoder(lambda: load_image(data, max_megapixels=limit))
+        async with self._media.room_for(data):
+            frame = await self._media.decoded(data, settings)
             decoded = time.perf_counter()
             faces = await self._analyze(frame)
         engine_ms, decode_ms = 1000 * (time.perf_counter() - decoded), 1000 * (decoded - started)
         return of_picture(faces, frame.shape[1], frame.shape[0], self._template_dim, decode_ms, engine_ms)
 
-    async def _fetched(self, medium: Medium, settings: Settings) -> bytes | Path:
-        """Returns the bytes of an upload or behind a URL; a path as it is."""
-        source = medium.source
-        if isinstance(source, Path):
-            return source
-        if isinstance(source, HttpSource):
-            async with self._fetches:
-                await self._permit(medium, settings)
-                source = await fetch(source, settings.max_body_mb)
-        return source.data
-
-    async def _permit(self, medium: Medium, settings: Settings) -> None:
-        """Waits for the turn of a file that Stash serves: its limit counts opened files as requests."""
-        if medium.content is not None and isinstance(medium.source, HttpSource):
-            await limiter_for(settings).acquire(Priority.INTERACTIVE)
-
     async def _stored(self, content: Content | None, question: Question, settings: Settings) -> Evidence | None:
         """Returns what a stored scan found if it is of this very file, pack and sampling; None otherwise."""
         if content is None or question.fresh or not default_sampling(question, settings):
             return None
-        scan = await self._in_decoder(self._scans.read, content.kind, content.content_id)
+        scan = await self._media.in_thread(self._scans.read, content.kind, content.content_id)
         if scan is None or scan.status == "failed" or scan.key.file_fingerprint != content.file_fingerprint:
             return None
         if scan.key.recipe_digest != scan_recipe(settings, content.kind).digest:
@@ -278,8 +231,8 @@ class FaceEngineReplica:
         """Returns the faces of one video, stored ones where they are current, as far as they are asked for."""
         found = await self._stored(medium.content, question, settings)
         if found is None:
-            await self._permit(medium, settings)
-            async with self._on_disk(medium.source) as file:
+            await self._media.permit(medium, settings)
+            async with self._media.on_disk(medium.source) as file:
                 found = await self._in_video_lane(partial(self._watch, medium.content, file, question, settings))
         return wanted(found, question)
 
@@ -348,16 +301,6 @@ class FaceEngineReplica:
             cancelled.set()
             self._videos_left += 1
 
-    @asynccontextmanager
-    async def _on_disk(self, source: Source) -> AsyncIterator[VideoSource]:
-        """Yields what the video reader can open; an upload is in a temporary file meanwhile."""
-        if not isinstance(source, Upload):
-            yield source
-            return
-        with tempfile.NamedTemporaryFile(prefix="upload-") as file:
-            await self._in_decoder(write, Path(file.name), source.data)
-            yield Path(file.name)
-
     async def _ask(
         self, method: str, question: Question, settings: Settings, tagged: tuple[str, ...], *faces: Any
     ) -> tuple[Named, float]:
@@ -401,49 +344,19 @@ class FaceEngineReplica:
             if not (question.crops or linked):
                 continue
             if crop is not None and crop.size:
-                picture = await self._in_decoder(jpeg, crop)
+                picture = await self._media.in_thread(jpeg, crop)
             else:
-                picture = await self._cut(medium, best["time_s"], box_of(best), self._settings)
+                picture = await self._media.cut(medium, best["time_s"], box_of(best), self._settings)
             if question.crops:
                 best["crop"] = base64.b64encode(picture).decode("ascii")
             if linked:
                 best["jpeg"] = picture
-
-    async def _cut(self, medium: Medium, time_s: float | None, box: Box, settings: Settings) -> bytes:
-        """Returns a face of a picture, or of the frame of a video at that time, as JPEG."""
-        if time_s is None:
-            data = await self._fetched(medium, settings)
-            async with self._budget.hold(await self._in_decoder(megapixels, data)):
-                frame = await self._in_decoder(lambda: load_image(data, max_megapixels=settings.max_image_megapixels))
-                return await self._in_decoder(lambda: jpeg(cut_face(frame, box)))
-        await self._permit(medium, settings)
-        async with self._on_disk(medium.source) as file, self._budget.hold(FRAME_MEGAPIXELS):
-            found = await self._in_decoder(lambda: frame_at(file, time_s, timeout_s=settings.decode_timeout_s))
-            return await self._in_decoder(lambda: jpeg(cut_face(found.image, [px * found.scale for px in box])))
-
-    async def _in_decoder(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Runs a call in a decoding thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, call, *arguments)
 
 
 def sampling_of(question: SceneQuestion, settings: Settings) -> SamplingPlan:
     """Returns which frames are looked at: as asked, else as set."""
     asked = {name: getattr(question, name) for name in ("frames", "start_fraction", "end_fraction")}
     return replace(sampling_plan(settings), **{k: v for k, v in asked.items() if v is not None})
-
-
-def megapixels(source: Path | bytes) -> float:
-    """Returns the size that a picture's header states; 0 when it cannot be read, which decoding will say better."""
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            return picture.width * picture.height / 1e6
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError):
-        return 0.0
-
-
-def write(path: Path, data: bytes) -> None:
-    """Writes an upload for the video reader."""
-    path.write_bytes(data)
 
 
 def wanted(evidence: Evidence, question: Question) -> Evidence:
