@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import InputError, PackMismatch
+from pipelines.faces.id_rows import IdRows
 from pipelines.faces.index import FaceIndex, Hits, IndexDtype
 from pipelines.faces.packs import ModelPack
 from pipelines.faces.templates import TemplateSpace, performer_means
@@ -232,14 +233,9 @@ class Gallery:
         return tuple(map(Performer.from_record, self.table.to_pylist()))
 
     @cached_property
-    def row_of(self) -> dict[str, int]:
-        """Performer row by any universal id of the performer; made when first asked for, without who is hidden."""
-        column = self.table["ids"].combine_chunks()
-        rows = pc.list_parent_indices(column).to_pylist()
-        known = dict(zip(column.flatten().to_pylist(), rows, strict=True))
-        if not self.hidden:
-            return known
-        return {universal_id: row for universal_id, row in known.items() if row not in self.hidden}
+    def row_of(self) -> IdRows:
+        """Performer row by any universal id of the performer, without who is hidden; made when first asked for."""
+        return IdRows(self.table["ids"], self.hidden)
 
     def search(self, templates: F32, k: int) -> Hits:
         """Returns the k best performers of each of (q, template_dim) raw templates."""

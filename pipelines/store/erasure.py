@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from pipelines.store.shards import SHARD_FILES, Shard, shard_folder, stored_shar
 from pipelines.store.versions import VersionFolders
 
 ERASING = "erasing.json"
+ERASED = "erased"
+"""When the last erasure was done: who still serves a version that is not on the disk any more has to let go of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +103,21 @@ def finish_erasure(folders: VersionFolders) -> None:
     _erase(folders, noted.ids)
 
 
+def erasure_stamp(folders: VersionFolders) -> str | None:
+    """Returns when the last erasure was done, None before the first one."""
+    try:
+        return (folders.root / ERASED).read_text()
+    except FileNotFoundError:
+        return None
+
+
 def _erase(folders: VersionFolders, ids: Sequence[str]) -> Erasure:
     removed = _Removed()
     _remove_replaced(folders)
     current = folders.current()
     for version in [*(v for v in folders.names() if v != current), *([current] if current else [])]:
         _erase_from(folders, version, ids, removed)
+    replace_text(folders.root / ERASED, f"{datetime.now(UTC).isoformat()}\n")
     (folders.root / ERASING).unlink()
     sync(folders.root)
     return Erasure(

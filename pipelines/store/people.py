@@ -135,7 +135,8 @@ def _domain_places(universal_ids: pa.ChunkedArray) -> I64:
     domains = _one(pc.list_element(pc.split_pattern(universal_ids, ":", max_splits=1), 0)).dictionary_encode()
     named = domains.dictionary.to_pylist()
     place = {domain: number for number, domain in enumerate(domain_order(named))}
-    return np.array([place[domain] for domain in named])[domains.indices.to_numpy()]
+    places: I64 = np.array([place[domain] for domain in named], dtype=np.int64)[domains.indices.to_numpy()]
+    return places
 
 
 def _shown(entries: pa.Table, persons: I64, count: int, ids: pa.Array) -> pa.Table:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ from pipelines.faces.gallery import Gallery, Performer, RawTemplates, performer_
 from pipelines.faces.index import FaceIndex, IndexDtype
 from pipelines.faces.packs import ModelPack
 from pipelines.faces.templates import TemplateSpace
-from pipelines.store.erasure import Erasure, erase, finish_erasure
+from pipelines.store.erasure import Erasure, erase, erasure_stamp, finish_erasure
 from pipelines.store.exclusions import Exclusion, ExclusionList, checked_ids
 from pipelines.store.export import export
 from pipelines.store.manifest import DATABASE_FORMAT, FileEntry, Manifest, SourceInfo, SourceKind
@@ -51,7 +51,7 @@ __all__ = [
     "SourceKind",
 ]
 
-Faces = pa.Table | Iterable[pa.RecordBatch]
+Faces: TypeAlias = "pa.Table | Iterable[pa.RecordBatch]"
 
 
 class PerformerDatabase:
@@ -91,12 +91,16 @@ class PerformerDatabase:
         folder = self.root / manifest.version
         pack = pack or get_pack(manifest.pack)
         self._same_templates(manifest, pack)
-        excluded = self._exclusions.ids()
         try:
             gallery = _gallery(folder, manifest, pack, threads)
         except (OSError, KeyError, pa.ArrowException, ValueError) as error:
             raise DatabaseCorrupt(f"{folder} cannot be read: {error}.", RESTORE) from error
-        return gallery.hiding(excluded) if excluded else gallery
+        return self.hide(gallery)
+
+    def hide(self, gallery: Gallery) -> Gallery:
+        """Returns the gallery without those who are on the exclusion list now; nothing is copied."""
+        excluded = self._exclusions.ids()
+        return gallery.hiding(excluded) if excluded or gallery.hidden else gallery
 
     def performers(self, version: str | None = None) -> pa.Table:
         """Returns the people of a version, PERFORMER_SCHEMA."""
@@ -108,10 +112,10 @@ class PerformerDatabase:
         Args:
             columns: of `face_schema` and `origin`, the source id; all by default.
         """
-        found = []
-        for source in self.manifest(version).sources:
-            own = None if columns is None else [name for name in columns if name != "origin"]
-            table = self.source_faces(source, version, own)
+        manifest, found = self.manifest(version), []
+        own = None if columns is None else [name for name in columns if name != "origin"]
+        for source in manifest.sources:
+            table = _read(shard_folder(self.root / manifest.version, source) / SHARD_FILES[1], own)
             if columns is None or "origin" in columns:
                 origin = pa.array([source]).take(pa.array([0] * len(table)))
                 table = table.append_column("origin", origin)
@@ -215,6 +219,10 @@ class PerformerDatabase:
             self.manifest(version)
             self._folders.point(version)
 
+    def written_anew(self, version: str) -> str | None:
+        """Returns the version in place of one that an erasure removed, None when there is none."""
+        return self._folders.same_time(version)
+
     def remove(self, version: str) -> None:
         """Removes an old version. Raises DatabaseMissing, and InputError for the current one."""
         with self._writing() as current:
@@ -245,6 +253,10 @@ class PerformerDatabase:
     def exclusion_stamp(self) -> object:
         """Returns what changes whenever the exclusion list does; cheap."""
         return self._exclusions.stamp()
+
+    def erasure_stamp(self) -> object:
+        """Returns what changes with every erasure; cheap."""
+        return erasure_stamp(self._folders)
 
     def exclude(self, ids: Iterable[str], reason: str = "") -> str | None:
         """Enters people into the exclusion list; returns the version written without them.

@@ -31,7 +31,7 @@ from pipelines.faces.gallery import Gallery, RawTemplates
 from pipelines.faces.index import INDEX_FILES, IndexDtype, file_sha256
 from pipelines.faces.packs import ModelPack
 from pipelines.faces.types import F32, I32
-from pipelines.store.manifest import DATABASE_FORMAT, FileEntry, Manifest
+from pipelines.store.manifest import DATABASE_FORMAT, FileEntry, Manifest, SourceInfo
 from pipelines.store.people import People, combine
 from pipelines.store.rules import left_out
 from pipelines.store.shards import SHARD_FILES, Shard, face_batches, link_shard, shard_folder, write_shard
@@ -102,7 +102,8 @@ def fill(plan: VersionPlan, casting: Casting, folder: Path, version: str) -> Man
         InputError: see `shards.write_shard`.
         NoSpace, OSError: it cannot be written.
     """
-    sources, files = {}, {}
+    sources: dict[str, SourceInfo] = {}
+    files: dict[str, FileEntry] = {}
     for shard in plan.shards:
         gone, below = casting.gone[shard.info.id], shard_folder(Path(), shard.info.id).as_posix()
         if shard.before is not None and shard.files is not None and not gone:

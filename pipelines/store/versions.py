@@ -57,6 +57,12 @@ class VersionFolders:
             raise DatabaseCorrupt(f"{self.root / _CURRENT} names {version!r}, which is no version.", RESTORE)
         return version
 
+    def same_time(self, version: str) -> str | None:
+        """Returns the version that was written anew in place of another one; the other one itself while it is there."""
+        stamp = version.partition("-")[0]
+        found = [name for name in self.names() if name.partition("-")[0] == stamp]
+        return version if version in found else next(iter(found), None)
+
     def folder(self, version: str | None = None) -> Path:
         """Returns the folder of a version, the current one by default. Raises DatabaseMissing."""
         chosen = version or self.current()

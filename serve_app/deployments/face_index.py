@@ -2,7 +2,8 @@
 
 `user_config` is `{"version": ID}` to pin a version, or `{"version": null}` to follow the current one: a new version is
 loaded beside the old one within a second of being written, then one reference is replaced. Requests that are under way
-finish on the version they began with.
+finish on the version they began with. The exclusion list is followed in the same way, also with a version that is
+pinned; a pinned version that an erasure wrote anew is replaced by the new one.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class FaceIndex:
         self._pack = get_pack(settings.pack)
         self._database = PerformerDatabase(settings.database_path)
         self._gallery: Gallery | None = None
+        self._excluded: object = None
+        self._erased: object = None
         self._problem: StashSenseError | None = None
         self._config = IndexConfig()
         self._swapping = asyncio.Lock()
@@ -74,21 +77,21 @@ class FaceIndex:
         """Pins a version or follows the current one. A pinned version that cannot be served fails the deployment."""
         self._config = IndexConfig.model_validate(user_config)
         if self._config.version is not None:
-            await self._swap(self._config.version)
+            pinned = await asyncio.to_thread(self._database.written_anew, self._config.version)
+            await self._swap(pinned or self._config.version)
         else:
             await self.reload()
-            if self._follower is None:
-                self._follower = asyncio.create_task(self._follow())
+        if self._follower is None:
+            self._follower = asyncio.create_task(self._follow())
 
     async def reload(self) -> str | None:
         """Makes sure that the version in force is the one being served; returns its id, None when there is none."""
-        if self._config.version is None:
-            try:
-                current = await asyncio.to_thread(self._database.current)
-                if current is not None:
-                    await self._swap(current)
-            except StashSenseError as error:
-                self._note(error)
+        pinned = self._config.version
+        try:
+            version = await asyncio.to_thread(self._database.current if pinned is None else self._still_pinned)
+            await self._swap(version)
+        except StashSenseError as error:
+            self._note(error)
         return self._gallery.version if self._gallery else None
 
     @returns_errors
@@ -141,8 +144,7 @@ class FaceIndex:
 
     async def _name(self, name: Callable[[Identifier], list[FoundPerson]], options: IdentifyOptions) -> Named:
         identifier = Identifier(self._serving(), options)
-        people = await asyncio.to_thread(name, identifier)
-        return Named(people, identifier.enrolled.version, about(people, identifier.enrolled))
+        return await asyncio.to_thread(_named, name, identifier)
 
     def _serving(self) -> Gallery:
         if self._gallery is not None:
@@ -151,12 +153,33 @@ class FaceIndex:
             raise self._problem
         raise DatabaseMissing("No performers are enrolled yet.", "Run `stash-sense enroll folder DIR` first.")
 
-    async def _swap(self, version: str) -> None:
+    async def _swap(self, version: str | None) -> None:
+        """Serves a version, nothing for None; with the exclusion list as it is now."""
         async with self._swapping:
-            if self._gallery is None or self._gallery.version != version:
-                self._gallery = await asyncio.to_thread(self._database.load, version, pack=self._pack)
+            excluded = await asyncio.to_thread(self._database.exclusion_stamp)
+            erased = await asyncio.to_thread(self._database.erasure_stamp)
+            if version is None:
+                self._gallery = None
+            elif self._gallery is None or self._gallery.version != version:
+                self._gallery = await asyncio.to_thread(self._load, version)
+                self._erased = erased
                 self._problem = None
                 logger.info("serving performer database %s: %d performers", version, self._gallery.size)
+            elif excluded != self._excluded:
+                self._gallery = await asyncio.to_thread(_ready, self._database.hide, self._gallery)
+            self._excluded = excluded
+
+    def _still_pinned(self) -> str | None:
+        """Returns what to serve of the pinned version: what an erasure made of it, itself otherwise.
+
+        One that was removed is served on until the next erasure, which could not reach it.
+        """
+        pinned = self._config.version
+        anew = self._database.written_anew(pinned) if pinned else None
+        return anew or (pinned if self._database.erasure_stamp() == self._erased else None)
+
+    def _load(self, version: str) -> Gallery:
+        return _ready(lambda chosen: self._database.load(chosen, pack=self._pack), version)
 
     async def _follow(self) -> None:
         while True:
@@ -168,6 +191,18 @@ class FaceIndex:
         if self._problem is None or self._problem.message != error.message:
             logger.error("performer database: %s", error)
         self._problem = error
+
+
+def _ready(give: Callable[[Any], Gallery], what: Any) -> Gallery:
+    """Returns a gallery that answers its first request as fast as any other."""
+    gallery = give(what)
+    len(gallery.row_of)
+    return gallery
+
+
+def _named(name: Callable[[Identifier], list[FoundPerson]], identifier: Identifier) -> Named:
+    people = name(identifier)
+    return Named(people, identifier.enrolled.version, about(people, identifier.enrolled))
 
 
 def library_status(settings: Settings, changed: Mapping[str, Any]) -> dict[str, Any]:

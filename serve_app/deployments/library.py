@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pipelines.library_status import library_status
 from pipelines.settings import Settings
+from pipelines.store.exclusions import ExclusionList
 from pipelines.store.matches import ContentMatch, ContentPerson, MatchStore
 from pipelines.store.sql import open_store
 
@@ -19,14 +21,25 @@ def status(settings: Settings, changed: Mapping[str, Any]) -> dict[str, Any]:
 def stored_people(settings: Settings, kind: Literal["scene", "image"], content_id: str) -> dict[str, Any] | None:
     """Returns the people of one content as `library_schemas.StoredPeople` has them, None when it was never matched.
 
-    Raises StoreError leaves.
+    People are never named who have been put on the exclusion list since. Raises StoreError leaves and DatabaseCorrupt.
     """
     store = open_store(settings.store_url)
     try:
         match = MatchStore(store).get(kind, content_id)
     finally:
         store.close()
-    return None if match is None else _answer(match)
+    if match is None:
+        return None
+    excluded = ExclusionList(settings.database_path).ids()
+    return _answer(replace(match, people=tuple(_without(person, excluded) for person in match.people)))
+
+
+def _without(person: ContentPerson, excluded: Collection[str]) -> ContentPerson:
+    """Returns a person as it would be found if nobody on the exclusion list were enrolled: unknown at most."""
+    candidates = tuple(c for c in person.candidates if c.universal_id not in excluded)
+    if person.universal_id not in excluded:
+        return replace(person, candidates=candidates)
+    return replace(person, universal_id=None, name=None, confidence=None, distance=None, candidates=candidates)
 
 
 def _answer(match: ContentMatch) -> dict[str, Any]:
