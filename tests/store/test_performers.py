@@ -4,52 +4,23 @@ import multiprocessing
 import os
 import signal
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from pipelines.errors import DatabaseCorrupt, DatabaseMissing, InputError, NotWritable, PackMismatch
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import Performer
-from pipelines.faces.templates import unit
-from pipelines.store.performers import PerformerDatabase, SourceInfo
-from pipelines.store.tables import face_table
+from pipelines.store.performers import PerformerDatabase
+from tests.store.performers import faces, people, raw, source
 
-DIM = OPEN.template_dim
 FILES = ["sources/folder/faces.parquet", "performers.parquet", "head.faiss", "space.json", "manifest.json"]
-
-
-def raw(count: int, seed: int = 0) -> np.ndarray:
-    return unit(np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32))
-
-
-def people(*numbers: int) -> list[Performer]:
-    return [Performer(f"stashdb.org:{n:04}", f"Name {n}", (f"Alias {n}",), country="NL") for n in numbers]
-
-
-def faces(owners: list[int], seed: int = 0, files: list[str | None] | None = None) -> pa.Table:
-    count = len(owners)
-    columns = {
-        "universal_id": [f"stashdb.org:{n:04}" for n in owners],
-        "source": [f"{n}.jpg" for n in range(count)],
-        "source_sha256": files if files is not None else [f"{seed}-{n}" for n in range(count)],
-        "quality": [0.5] * count,
-        "yaw_deg": [1.0] * count,
-        "detection_score": [0.9] * count,
-    }
-    return face_table(columns, raw(count, seed))
 
 
 @pytest.fixture
 def database(tmp_path) -> PerformerDatabase:
     return PerformerDatabase(tmp_path / "performer-db")
-
-
-def source(name: str = "folder") -> SourceInfo:
-    return SourceInfo(id=name, kind="folder", updated=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def write(database, owners=(2, 0, 1, 0), seed=0):
