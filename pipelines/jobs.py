@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -96,6 +96,29 @@ class DatabaseImportRequest(BaseModel):
         min_length=1, max_length=4096, description="Zip or folder below `allowed_roots` or in `<data_dir>/uploads`."
     )
     replace: bool = Field(False, description="Forget everybody who is enrolled otherwise.")
+
+
+class LocalEnrolRequest(BaseModel):
+    """Which performers of Stash are enrolled, and from what; what is new or changed, by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    full: bool = Field(False, description="Ask for all performers and pictures again, also for those unchanged.")
+    performers: tuple[Annotated[str, Field(pattern=r"^[0-9]{1,18}$")], ...] | None = Field(
+        None, min_length=1, max_length=100_000, description="Ask for these ids of Stash only; all others stay."
+    )
+    use_scenes: bool = Field(True, description="Take faces from scenes where one performer alone is tagged.")
+    use_galleries: bool = Field(True, description="Take faces from images and galleries of that kind.")
+
+
+class EnrollStashboxRequest(BaseModel):
+    """Which stash-boxes' performers are enrolled; of all boxes, what is new or changed, by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint: str | None = Field(None, max_length=500, description="Endpoint, host or name of one box.")
+    full: bool = Field(False, description="List everybody again, not only what changed since the last time.")
+    limit: int | None = Field(None, ge=1, description="At most so many performers of a box.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +215,17 @@ REGISTRY = _registry(
         due="pipelines.rematch_due:due",
     ),
     JobType(
+        id="enroll_local",
+        title="Enrol from Stash",
+        description="Enrol the performers of Stash from their pictures, and from scenes and galleries of theirs alone.",
+        run="pipelines.enroll_local:run_job",
+        priority=50,
+        resources={"CPU": 1},
+        params=LocalEnrolRequest,
+        default_interval_hours=24,
+        intervals=(6, 12, 24, 72, 168),
+    ),
+    JobType(
         id="compact_scans",
         title="Tidy the scans",
         description="Join the small files of the scans into few large ones.",
@@ -220,5 +254,14 @@ REGISTRY = _registry(
         priority=10,
         resources={"CPU": 1},
         params=DatabaseImportRequest,
+    ),
+    JobType(
+        id="enroll_stashbox",
+        title="Enrol from stash-boxes",
+        description="Fetch the pictures of performers that are new or changed on the stash-boxes, and enrol them.",
+        run="pipelines.enroll_stashbox:run_job",
+        priority=50,
+        workers={"CPU": 1},
+        params=EnrollStashboxRequest,
     ),
 )

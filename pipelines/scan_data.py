@@ -49,7 +49,28 @@ def scanned(
     Ends early when `should_stop` says so; the caller removes the run's folder then, which ends the workers' work.
     Raises the StashSenseError that ended a worker's work (NotWritable, ModelMissing, ...).
     """
-    reading = _Reading(_dataset(settings, run, manifest, workers))
+    source = ManifestSource(manifest, workers)
+    yield from worked_off(settings, source, ScanWorker, (settings, run), workers, should_stop)
+
+
+def worked_off(
+    settings: Settings,
+    source: Datasource,
+    worker: type,
+    arguments: tuple[Any, ...],
+    workers: int,
+    should_stop: Callable[[], bool],
+) -> Iterator[list[dict[str, Any]]]:
+    """Yields the rows that actors of a class give for the groups of a source, and an empty list every LOOK_S.
+
+    Args:
+        source: `grouped` tables, one row each.
+        worker: the class; called with a group it returns a `grouped` table.
+        arguments: of its constructor.
+
+    Ends early when `should_stop` says so. Raises the StashSenseError that ended an actor's work.
+    """
+    reading = _Reading(_dataset(settings, source, worker, arguments, workers))
     reading.start()
     try:
         while not should_stop():
@@ -67,7 +88,7 @@ def scanned(
         reading.stop()
 
 
-def _dataset(settings: Settings, run: ScanRun, manifest: Manifest, workers: int) -> Any:
+def _dataset(settings: Settings, source: Datasource, worker: type, arguments: tuple[Any, ...], workers: int) -> Any:
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # one row a block: each group is a task of its own, each answer comes at once
@@ -75,10 +96,9 @@ def _dataset(settings: Settings, run: ScanRun, manifest: Manifest, workers: int)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     resources: dict[str, Any] = {"num_gpus": settings.gpus_per_replica} if settings.gpus_per_replica else {}
     with DataContext.current(context):
-        source = ray.data.read_datasource(ManifestSource(manifest, workers), num_cpus=0)
-        return source.map_batches(
-            ScanWorker,
-            fn_constructor_args=(settings, run),
+        return ray.data.read_datasource(source, num_cpus=0).map_batches(
+            worker,
+            fn_constructor_args=arguments,
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),

@@ -64,11 +64,11 @@ def list_contents(
             entries = entries_to_scan(library, access, request, settled, used, listing.counts)
             await listing.manifest.write(entries, on_row)
 
-    listing.stopped = not _run_stoppable(ask, should_stop, lambda: on_progress(listing.total, listing.counts))
+    listing.stopped = not run_loop_stoppable(ask, should_stop, lambda: on_progress(listing.total, listing.counts))
     return listing
 
 
-def _run_stoppable(
+def run_loop_stoppable(
     work: Callable[[], Coroutine[Any, Any, None]], should_stop: Callable[[], bool], tick: Callable[[], None]
 ) -> bool:
     """Runs a coroutine function in a thread with a loop of its own; returns False when it was stopped."""

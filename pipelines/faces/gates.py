@@ -19,6 +19,11 @@ from pipelines.faces.types import F32
 REASONS = {
     "not_an_image": "not a picture",
     "unreadable": "cannot be decoded",
+    "missing": "the picture is not there",
+    "too_large": "the file is too large",
+    "unreachable": "its server does not answer",
+    "refused": "its address is not one to fetch from",
+    "crashed": "a process ended while it was looked at",
     "small_image": "the picture is too small",
     "duplicate": "the same picture as another one of the performer",
     "other_performer": "the same file belongs to another performer",
@@ -29,6 +34,11 @@ REASONS = {
     "turned_away": "the face is turned too far",
     "outlier": "not the person of the other photos",
     "surplus": "the performer has enough better photos",
+    "low_quality": "no face is clear enough",
+    "several_people": "more than one person is seen",
+    "too_few_frames": "the person is seen too rarely",
+    "other_person": "it is another known person",
+    "undecided": "two places show different people and nothing else decides",
 }
 
 
