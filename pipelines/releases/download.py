@@ -31,10 +31,9 @@ FAILURES = Failures(
 )
 
 
-def needed_bytes(files: tuple[ReleaseFile, ...], folder: Path) -> int:
-    """Returns what is needed on the disk to download, unpack and store files, less what has arrived already."""
-    whole = sum(file.size_bytes or 0 for file in files)
-    return round(whole * (1 + UNPACKED_FACTOR + VERSION_FACTOR)) - sum(_arrived(file, folder) for file in files)
+def needed_bytes(file: ReleaseFile, folder: Path) -> int:
+    """Returns what is needed on the disk to download, unpack and store a file, less what has arrived already."""
+    return round((file.size_bytes or 0) * (1 + UNPACKED_FACTOR + VERSION_FACTOR)) - _arrived(file, folder)
 
 
 def _arrived(file: ReleaseFile, folder: Path) -> int:

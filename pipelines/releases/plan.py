@@ -15,6 +15,7 @@ from pipelines.releases.facts import PACK_IDS, ReleaseKind
 from pipelines.releases.source import Release, ReleaseFile, version_key
 
 LINKS = ("performer_links.json", "aliases.json")
+_LINKS_ZIP = re.compile(r"stash-sense2-links-.+\.zip")
 _DELTA = re.compile(r"(?:.*[-_])?delta-v?(?P<start>.+?)-to-v?(?P<end>.+)\.zip")
 
 
@@ -87,7 +88,7 @@ def make_plan(
             return None
         files = _way(releases, release, None if full else installed)
         if files:
-            extras = tuple(file for file in release.files if file.name in LINKS)
+            extras = tuple(f for f in release.files if f.name in LINKS or _LINKS_ZIP.fullmatch(f.name))
             return Plan(release, files, extras)
         if wanted is not None:
             raise ReleaseUnknown(
@@ -125,7 +126,7 @@ def _bytes(files: Sequence[PlannedFile]) -> int:
 def _full(release: Release) -> PlannedFile | None:
     """Returns the full bundle of a release: its first .zip that is no delta."""
     for file in release.files:
-        if file.name.endswith(".zip") and not _DELTA.fullmatch(file.name):
+        if file.name.endswith(".zip") and not (_DELTA.fullmatch(file.name) or _LINKS_ZIP.fullmatch(file.name)):
             kind: ReleaseKind | None = "stash-sense2" if file.name.startswith("stash-sense2-") else None
             return PlannedFile(file, release.version, delta=False, kind=kind)
     return None

@@ -72,6 +72,8 @@ class Staging:
         for folder in own.iterdir() if source and own.is_dir() else ():
             if folder.is_dir() and folder.name != release:
                 shutil.rmtree(folder, ignore_errors=True)
+            elif folder.name.endswith(".partial"):
+                folder.unlink(missing_ok=True)
 
     def note_taken(self, source: str, taken: TakenRelease) -> None:
         """Remembers what a source's release was imported as."""

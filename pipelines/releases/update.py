@@ -27,10 +27,11 @@ from pipelines.errors import (
 )
 from pipelines.faces.catalogue import get_pack
 from pipelines.jobs import JobContext
+from pipelines.releases import import_release
 from pipelines.releases.allowed import allowed_release
 from pipelines.releases.download import download_file, needed_bytes
 from pipelines.releases.facts import SOURCE_IDS, ImportReport, ImportStep
-from pipelines.releases.plan import Plan, make_plan
+from pipelines.releases.plan import LINKS, Plan, make_plan
 from pipelines.releases.source import Release, ReleaseSource, list_releases, parse_sources, source_named
 from pipelines.releases.staging import Staging, TakenRelease, staged, taken_release
 from pipelines.settings import Settings
@@ -41,33 +42,26 @@ Stop = Callable[[], bool]
 _SPOILED = (ReleaseCorrupt, ReleaseUnsupported, ReleaseUnsigned)
 """After these, what was downloaded is of no use."""
 
+_LINKS_FOLDER = "stash-sense2-links-"
+"""How the folder of links and aliases begins; the rest is their version, which no file in it says."""
+
 SHARES = {"download": (0, 40), "unpack": (40, 50), "verify": (50, 55), "read": (55, 75), "write": (75, 100)}
 """Where each stage begins and ends, in percent of the whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateStep:
-    """`done` of `total` of a stage: bytes of a download, else as in `ImportStep`.
-
-    Attributes:
-        part, parts: which of the files that are imported one after another.
-    """
+    """`done` of `total` of a stage: bytes of a download, else as in `ImportStep`; each file goes through the stages."""
 
     stage: str
     done: int
     total: int
-    part: int = 0
-    parts: int = 1
 
     @property
     def percent(self) -> int:
-        """How far the whole is."""
+        """About how far the whole is."""
         begin, end = SHARES[self.stage]
-        share = begin + (end - begin) * min(1.0, self.done / self.total if self.total else 0.0)
-        if self.stage == "download":
-            return int(share)
-        first = SHARES["download"][1]
-        return int(first + (self.part * (100 - first) + share - first) / max(1, self.parts))
+        return int(begin + (end - begin) * min(1.0, self.done / self.total if self.total else 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +98,7 @@ class UpdateReport:
         changed: false when the release was installed already.
         release: the one that the source is at now.
         version: the version of the database that is current now.
-        skipped: see `ImportReport`, summed over the files.
+        skipped: see `ImportReport`.
     """
 
     changed: bool
@@ -113,7 +107,6 @@ class UpdateReport:
     version: str | None
     performers: int = 0
     faces: int = 0
-    files: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -154,13 +147,13 @@ def update(
             current = PerformerDatabase(settings.database_path).current()
             return UpdateReport(False, source, installed, current, seconds=time.monotonic() - began)
         try:
-            reports = run.carry_out(plan)
+            report = run.carry_out(plan)
         except ReleaseGap:
             full = make_plan(releases, installed, release or plan.release.version, full=True)
             if full is None or full.files == plan.files:
                 raise
-            reports = run.carry_out(plan := full)
-    return _report(source, plan.release.version, reports, began)
+            report = run.carry_out(plan := full)
+    return _report(source, plan.release.version, report, began)
 
 
 def import_file(
@@ -178,8 +171,6 @@ def import_file(
     """
     began = time.monotonic()
     with staged(settings.releases_path, should_stop) as staging:
-        from pipelines.releases import import_release
-
         staging.clear(parse_sources(settings.release_sources))
         try:
             report = import_release(
@@ -189,12 +180,12 @@ def import_file(
                 dtype=settings.index_dtype,
                 only=replace,
                 workdir=staging.work,
-                progress=_steps(progress, 0, 1),
+                progress=_steps(progress),
                 should_stop=should_stop,
             )
         finally:
             staging.clear(parse_sources(settings.release_sources))
-    return _report(report.source, report.release, [report], began)
+    return _report(report.source, report.release, report, began)
 
 
 def installed_release(settings: Settings, source: str, releases: Sequence[Release]) -> str | None:
@@ -250,22 +241,21 @@ class _Run:
     def clear(self, release: str = "") -> None:
         self.staging.clear(parse_sources(self.settings.release_sources), self.source.name, release)
 
-    def carry_out(self, plan: Plan) -> list[ImportReport]:
+    def carry_out(self, plan: Plan) -> ImportReport:
         """Downloads and imports; the staging folder is empty again when that is done."""
         self._check_pack(plan)
         release = plan.release.version
         self.clear(release)
         folder = self.staging.folder(self.source.name, release)
         try:
-            paths = self._download(plan, folder)
-            reports = [self._import(path, number, len(paths)) for number, path in enumerate(paths)]
+            report = self._import(self._download(plan, folder))
         except _SPOILED:
             self.clear()
             raise
-        taken = TakenRelease(release=release, source_id=reports[-1].source, bundle_release=reports[-1].release)
+        taken = TakenRelease(release=release, source_id=report.source, bundle_release=report.release)
         self.staging.note_taken(self.source.name, taken)
         self.clear()
-        return reports
+        return report
 
     def _check_pack(self, plan: Plan) -> None:
         if plan.pack not in {None, self.settings.pack}:
@@ -276,9 +266,11 @@ class _Run:
             )
 
     def _download(self, plan: Plan, folder: Path) -> list[Path]:
-        """Returns what is to be imported, one after another: zips, then the folder of the extra files."""
-        folder.mkdir(parents=True, exist_ok=True)
-        check_space(folder, needed_bytes(plan.all_files, folder))
+        """Returns what is to be imported, in order: zips, then the folder of links and aliases when there are any."""
+        links = folder / f"{_LINKS_FOLDER}{plan.release.version}"
+        links.mkdir(parents=True, exist_ok=True)
+        places = {file: links if file.name in LINKS else folder for file in plan.all_files}
+        check_space(folder, sum(needed_bytes(file, place) for file, place in places.items()))
         before = 0
         for file in plan.all_files:
 
@@ -287,7 +279,7 @@ class _Run:
 
             path = download_file(
                 file,
-                folder,
+                places[file],
                 max_bytes=round(self.settings.max_release_gb * 1e9),
                 public_key=self.settings.release_public_key,
                 progress=show,
@@ -296,38 +288,34 @@ class _Run:
             )
             before += path.stat().st_size
         self.progress(UpdateStep("download", before, before))
-        return [folder / file.name for file in plan.all_files]
+        zips = [folder / file.name for file in plan.all_files if file.name not in LINKS]
+        return [*zips, links] if any(file.name in LINKS for file in plan.all_files) else zips
 
-    def _import(self, path: Path, part: int, parts: int) -> ImportReport:
-        from pipelines.releases import import_release
-
+    def _import(self, paths: Sequence[Path]) -> ImportReport:
         return import_release(
-            path,
+            paths,
             PerformerDatabase(self.settings.database_path),
             get_pack(self.settings.pack),
             dtype=self.settings.index_dtype,
             workdir=self.staging.work,
-            progress=_steps(self.progress, part, parts),
+            progress=_steps(self.progress),
             should_stop=self.should_stop,
         )
 
 
-def _steps(progress: Callable[[UpdateStep], None], part: int, parts: int) -> Callable[[ImportStep], None]:
-    return lambda step: progress(UpdateStep(step.stage, step.done, step.total, part, parts))
+def _steps(progress: Callable[[UpdateStep], None]) -> Callable[[ImportStep], None]:
+    return lambda step: progress(UpdateStep(step.stage, step.done, step.total))
 
 
-def _report(source: str, release: str, reports: Sequence[ImportReport], began: float) -> UpdateReport:
-    last = reports[-1]
-    reasons = {reason for report in reports for reason in report.skipped}
+def _report(source: str, release: str, report: ImportReport, began: float) -> UpdateReport:
     return UpdateReport(
         changed=True,
         source=source,
         release=release,
-        version=last.version,
-        performers=last.performers,
-        faces=last.faces,
-        files=len(reports),
-        skipped={reason: sum(report.skipped.get(reason, 0) for report in reports) for reason in sorted(reasons)},
+        version=report.version,
+        performers=report.performers,
+        faces=report.faces,
+        skipped=dict(report.skipped),
         seconds=time.monotonic() - began,
     )
 
@@ -342,10 +330,7 @@ def update_job(context: JobContext) -> dict[str, Any]:
         raise ReleaseUnknown("No source of releases is set up.", "Name one in `release_sources`, as name=URL.")
     reports = []
     for number, source in enumerate(sources):
-
-        def show(step: UpdateStep, number: int = number) -> None:
-            context.progress(number * 100 + step.percent, 100 * len(sources), {f"stage.{step.stage}": 1})
-
+        show = _percents(context, 100 * number, 100 * len(sources))
         reports.append(update(settings, source, params.release, progress=show, should_stop=context.stop_requested))
     context.progress(100 * len(sources), 100 * len(sources), {})
     return {"updates": [asdict(report) for report in reports]}
@@ -354,16 +339,24 @@ def update_job(context: JobContext) -> dict[str, Any]:
 def import_job(context: JobContext) -> dict[str, Any]:
     """The job "database_import": a bundle that lies in a folder which requests may name."""
     path = allowed_release(context.params.path, context.settings)
-
-    def show(step: UpdateStep) -> None:
-        context.progress(step.percent, 100, {f"stage.{step.stage}": 1})
-
     report = import_file(
         context.settings,
         path,
         replace=context.params.replace,
-        progress=show,
+        progress=_percents(context, 0, 100),
         should_stop=context.stop_requested,
     )
     context.progress(100, 100, {})
     return asdict(report)
+
+
+def _percents(context: JobContext, before: int, total: int) -> Callable[[UpdateStep], None]:
+    """Returns what reports steps as percent of the whole, which never goes back."""
+    highest = before
+
+    def show(step: UpdateStep) -> None:
+        nonlocal highest
+        highest = max(highest, before + step.percent)
+        context.progress(highest, total, {f"stage.{step.stage}": 1})
+
+    return show

@@ -150,8 +150,9 @@ def test_sources_are_named_in_the_settings():
 
 
 def test_versions_are_ordered_by_their_numbers():
+    mixed = ["2026.10.1", "2026.2.18", "2026.10.1.1", "2025.12.31", "2026.02.19"]
     ordered = ["2025.12.31", "2026.2.18", "2026.02.19", "2026.10.1", "2026.10.1.1"]
-    assert sorted(ordered[::-1], key=version_key) == ordered
+    assert sorted(mixed, key=version_key) == ordered
 
 
 def test_the_document_is_plain_json(server: ReleaseServer):
