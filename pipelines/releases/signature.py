@@ -41,4 +41,5 @@ def check_signature(path: Path, signature: Path, public_key: str) -> str:
             f"The signature of {path.name} is not valid: {error}.",
             "It may be damaged, or made with another key than `release_public_key`. Nothing of it is used.",
         ) from error
-    return signed.trusted_comment
+    comment: str = signed.trusted_comment
+    return comment

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.errors import DatabaseMissing
 from pipelines.store.people import having
 from pipelines.store.performers import PerformerDatabase
 
@@ -148,7 +149,7 @@ class Directory:
         """How many faces each person has."""
         faces = np.zeros(len(self._people), dtype=np.int64)
         for source in self._sources:
-            table = self._database.source_faces(source, self.version, ["universal_id"])
+            table = self._faces_of(source, ["universal_id"])
             counts = pc.value_counts(table["universal_id"].combine_chunks())
             own = self._members.filter(pc.equal(self._members["source"], source))
             ids = counts.field("values").cast(pa.string())
@@ -158,13 +159,19 @@ class Directory:
             np.add.at(faces, rows, counts.field("counts").to_numpy()[known])
         return faces
 
+    def _faces_of(self, source: str, columns: list[str]) -> pa.Table:
+        table = self._database.source_faces(source, self.version, columns)
+        if table is None:
+            raise DatabaseMissing(f"The faces of {source} are gone.", "The version may have been removed just now.")
+        return table
+
     def _pictures(self, row: int) -> list[dict[str, Any]]:
         """Returns where the faces of a person come from, the best first."""
         own = self._members.filter(pc.equal(self._members["row"], row)).to_pylist()
         columns = ["universal_id", "source", "quality", "yaw_deg", "detection_score"]
         pictures: list[dict[str, Any]] = []
         for member in own:
-            table = self._database.source_faces(member["source"], self.version, columns)
+            table = self._faces_of(member["source"], columns)
             found = table.filter(pc.equal(table["universal_id"], member["universal_id"]))
             pictures += [{**face, "origin": member["source"]} for face in found.to_pylist()]
         return sorted(pictures, key=lambda face: -(face["quality"] or 0.0))[:MOST_FACES]
