@@ -79,6 +79,7 @@ def erase(folders: VersionFolders, ids: Collection[str]) -> Erasure:
     Raises:
         PackMismatch: the current version is of a pack, or of model files, that this program does not have; old versions
             of that kind are removed as a whole.
+        DatabaseCorrupt: the current version is damaged; old ones that are damaged are removed.
     """
     current = folders.current()
     every = set(ids)
@@ -131,17 +132,20 @@ def _erase(folders: VersionFolders, ids: Sequence[str]) -> Erasure:
 
 def _remove_replaced(folders: VersionFolders) -> None:
     """Finishes what was cut off between writing a version anew and removing the old one."""
-    names = folders.names()
-    for version in names:
-        replaced = folders.manifest(version).replaces
-        if replaced in names:
+    found = {manifest.replaces: name for name in folders.names() if (manifest := _readable(folders, name))}
+    for replaced, version in found.items():
+        if replaced in folders.names():
             if folders.current() == replaced:
                 folders.point(version)
             folders.remove(replaced)
 
 
 def _erase_from(folders: VersionFolders, version: str, ids: Sequence[str], removed: _Removed) -> None:
-    manifest, folder = folders.manifest(version), folders.folder(version)
+    manifest, folder = _readable(folders, version), folders.folder(version)
+    if manifest is None:
+        removed.versions.append(version)
+        folders.remove(version)
+        return
     people = pq.read_table(folder / "performers.parquet", columns=["universal_id", "ids"])
     rows = np.flatnonzero(having(people, ids))
     if not len(rows):
@@ -192,6 +196,16 @@ def _without(
         if frozenset(casting.gone[source]) == gone[source]:
             removed.shards[key] = stored_shard(folders.root / new, written[0], source)
     return new
+
+
+def _readable(folders: VersionFolders, version: str) -> Manifest | None:
+    """Returns the manifest of a version; None for an old one that is damaged and thus cannot be written anew."""
+    try:
+        return folders.manifest(version)
+    except DatabaseCorrupt:
+        if version == folders.current():
+            raise
+        return None
 
 
 def _count(

@@ -19,7 +19,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -381,8 +380,7 @@ def _exclusions(ids: Sequence[str], known: pa.Table | None, reason: str) -> list
     for universal_id in ids:
         if any(universal_id in entry.ids for entry in entries):
             continue
-        rows = [] if known is None else np.flatnonzero(having(known, [universal_id])).tolist()
-        found = known.take(rows).select(["name", "ids"]).to_pylist() if known is not None else []
+        found = [] if known is None else known.filter(pa.array(having(known, [universal_id]))).to_pylist()
         every = {universal_id, *(other for person in found for other in person["ids"])}
         name = found[0]["name"] if found else ""
         entries.append(
