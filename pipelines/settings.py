@@ -179,6 +179,11 @@ class Settings(BaseSettings):
         return self.data_dir / "releases"
 
     @property
+    def portraits_path(self) -> Path:
+        """Folder of what was found in the pictures and scenes of Stash's performers when they were enrolled."""
+        return self.data_dir / "portraits"
+
+    @property
     def scans_path(self) -> Path:
         """Folder of the dataset of scanned faces and frame hashes."""
         return self.data_dir / "scans"

@@ -1,0 +1,118 @@
+"""What an enrolment from Stash keeps between two runs, below `Settings.portraits_path`.
+
+    performers.parquet    who was listed, and which bytes their pictures had
+    pictures/             what was found in the pictures, by the sha256 of their bytes
+    places.parquet        what was found in scenes, images and galleries, by the scans of them
+    last.json             digest and counts of the last run that ended
+    report/               what was left out and why, with example crops
+
+All of it can be lost: it is found again. Lives here: the files, the lock of whoever writes them, and forgetting people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipelines.durable import replace_text
+from pipelines.enroll_local_people import DOMAIN, read_performers, write_performers
+from pipelines.enroll_local_pictures import Pictures
+from pipelines.enroll_local_places import Judged, PlaceGates, PlaceKey, read_judged, write_judged
+from pipelines.errors import NotWritable
+from pipelines.faces.catalogue import get_pack
+from pipelines.parts import scan_recipe
+from pipelines.settings import Settings
+
+_LOCK_POLL_S = 0.2
+
+
+class LocalState:
+    """The files below `Settings.portraits_path`."""
+
+    def __init__(self, settings: Settings) -> None:
+        folder = settings.portraits_path
+        recipe = scan_recipe(settings, "image")
+        self.pack = get_pack(settings.pack)
+        self.gates = PlaceGates()
+        self.recipe = replace(recipe, hashes="none")
+        self.performers = folder / "performers.parquet"
+        self.last = folder / "last.json"
+        self.report = folder / "report"
+        self._pictures = folder / "pictures"
+        self._places = folder / "places.parquet"
+
+    def open_pictures(self) -> Pictures:
+        return Pictures(self._pictures, self.recipe)
+
+    def read_judged(self) -> dict[PlaceKey, Judged]:
+        return read_judged(self._places, self.pack.template_dim, self._digest)
+
+    def write_judged(self, judged: Mapping[PlaceKey, Judged]) -> None:
+        write_judged(self._places, judged.items(), self.pack.template_dim, self._digest)
+
+    @property
+    def _digest(self) -> str:
+        return f"{self.pack.template_id} {self.gates.digest}"
+
+    def read_last(self) -> dict[str, Any]:
+        """Returns what the last run that ended noted; nothing when there was none."""
+        try:
+            noted = json.loads(self.last.read_text())
+        except (OSError, ValueError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
+    def write_last(self, noted: Mapping[str, Any]) -> None:
+        """Notes what `read_last` returns. Raises NotWritable."""
+        try:
+            replace_text(self.last, json.dumps(noted) + "\n")
+        except OSError as error:
+            raise NotWritable(f"{self.last} cannot be written: {error}.", "Free some space.") from error
+
+
+def forget_performers(settings: Settings, universal_ids: Iterable[str]) -> int:
+    """Removes what is kept of these performers of Stash (`stash:ID`) besides the database; returns how many had any."""
+    ids = {i.partition(":")[2] for i in universal_ids if i.startswith(f"{DOMAIN}:")}
+    with alone(settings, lambda: False):
+        state = LocalState(settings)
+        performers = read_performers(state.performers)
+        known = ids & performers.keys()
+        if known:
+            kept = {i: p for i, p in performers.items() if i not in known}
+            write_performers(state.performers, kept.values())
+            state.open_pictures().keep_only(kept.keys())
+            judged = {k: j for k, j in state.read_judged().items() if j.performer_id not in known}
+            state.write_judged(judged)
+            state.last.unlink(missing_ok=True)
+        return len(known)
+
+
+@contextmanager
+def alone(settings: Settings, should_stop: Callable[[], bool]) -> Iterator[bool]:
+    """Waits until no other process enrols from Stash; gives False when asked to stop before. Raises NotWritable."""
+    folder = settings.portraits_path
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = _acquired(lock, should_stop)
+    except OSError as error:
+        raise NotWritable(f"{folder} cannot be written: {error}.", "Choose another data folder.") from error
+    try:
+        yield held
+    finally:
+        lock.release()
+
+
+def _acquired(lock: FileLock, should_stop: Callable[[], bool]) -> bool:
+    while True:
+        try:
+            lock.acquire(timeout=_LOCK_POLL_S)
+            return True
+        except Timeout:
+            if should_stop():
+                return False
