@@ -215,6 +215,7 @@ class _Run:
             "gates": self._report.counts,
         }
         facts = {"performers of Stash": len(self._listed.performers), "enrolled": len(chosen.performers)}
+        facts |= Counter(self._barred.values())
         page = self._report.write(self._state.report, title="Enrolment from Stash", facts=facts)
         noted = {"digest": self._digest(allowed, places, stamps), **enrolled}
         self._state.write_last(noted)
@@ -289,8 +290,6 @@ class _Run:
     ) -> Chosen:
         self._step = "choosing"
         self._tell()
-        for reason, count in Counter(self._barred.values()).items():
-            self._report.add(reason, count=count)
         showing = []
         for place in places:
             found = judged.get(place.key)

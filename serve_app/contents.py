@@ -32,7 +32,7 @@ class Medium:
 
     Attributes:
         content: None for what does not come from Stash.
-        tagged: universal ids of the performers already tagged.
+        tagged: universal ids of the performers already tagged, all that Stash knows.
     """
 
     source: Source

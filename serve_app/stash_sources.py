@@ -163,8 +163,8 @@ class StashSources:
 
 
 def universal_ids(performers: tuple[PerformerRef, ...]) -> tuple[str, ...]:
-    """Returns the ids of all performers on all stash-boxes, each once."""
-    return tuple(dict.fromkeys(i for performer in performers for i in performer.universal_ids))
+    """Returns the ids of all performers, in Stash (`stash:ID`) and on all stash-boxes, each once."""
+    return tuple(dict.fromkeys(i for p in performers for i in (f"stash:{p.id}", *p.universal_ids)))
 
 
 def _about(kind: str, content_id: str, title: str, tagged: tuple[str, ...]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class Identifier:
         """Returns one person per face of an image, in the order of the faces.
 
         Args:
-            tagged: universal ids of the performers already tagged.
+            tagged: universal ids of the performers already tagged; any of a performer's ids will do.
         """
         seen = [SeenFace(face, None, 0) for face in faces]
         if not seen:
@@ -246,7 +246,7 @@ class Identifier:
         """Returns the ranked candidates of each of (q, projected_dim) vectors."""
         gallery = self.enrolled
         hits = gallery.index.search(vectors, min(self.options.top_k + _SPARE_CANDIDATES, max(gallery.size, 1)))
-        rows = np.array(sorted(gallery.row_of[t] for t in tagged if t in gallery.row_of), dtype=np.int64)
+        rows = np.array(sorted({gallery.row_of[t] for t in tagged if t in gallery.row_of}), dtype=np.int64)
         boosted = gallery.index.scores_of(vectors, rows)
         names = gallery.names(np.unique(np.append(hits.performers[hits.performers >= 0], rows)))
         ranked, threshold = [], self.threshold

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import InputError
-from pipelines.faces.gallery import Gallery
+from pipelines.faces.gallery import Gallery, Performer
 from pipelines.faces.identify import Identifier, IdentifyOptions, SceneSightings
 from pipelines.faces.ranges import SampleTimes, time_ranges
 from pipelines.faces.sightings import SeenFace, Sightings
@@ -165,6 +165,16 @@ def test_tagged_performers_get_a_boost_on_the_score_alone(people, identifier):
     assert boosted.match.score == pytest.approx(0.41, abs=1e-4)
     assert boosted.match.distance == pytest.approx(0.62, abs=1e-4)
     assert not boosted.candidates[1].already_tagged
+
+
+def test_any_id_of_a_performer_says_that_it_is_tagged(people):
+    performers = [Performer(f"box.org:{i}", f"P{i}", ids=(f"stash:{i}", f"other.org:{i}")) for i in range(4)]
+    gallery = Gallery.build(PACK, performers, people.centres[:4], np.arange(4), dtype="float32")
+    for tagged in (["stash:3"], ["other.org:3"], ["box.org:3"], ["stash:3", "box.org:3", "other.org:3", "stash:77"]):
+        (person,) = Identifier(gallery).image([face(people.mixed({2: 0.39, 3: 0.38}))], tagged=tagged)
+        assert (person.match.universal_id, person.match.already_tagged) == ("box.org:3", True)
+        assert person.match.score == pytest.approx(0.41, abs=1e-4)
+        assert not person.candidates[1].already_tagged
 
 
 def test_tagged_performers_are_looked_at_even_far_down_the_list():
