@@ -52,14 +52,18 @@ class ContentMatcher:
     Raises DatabaseMissing, DatabaseCorrupt and PackMismatch like `PerformerDatabase.load`.
     """
 
-    def __init__(self, settings: Settings, version: str | None = None, *, threads: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, version: str | None = None, *, threads: int = 0, everybody: bool = False
+    ) -> None:
         """
         Args:
             version: of the performer database; the current one by default.
             threads: CPU threads of one search; 0 = all that this process may use.
+            everybody: see `PerformerDatabase.load`.
         """
         self._pack = get_pack(settings.pack)
-        gallery = PerformerDatabase(settings.database_path).load(version, pack=self._pack, threads=threads)
+        database = PerformerDatabase(settings.database_path)
+        gallery = database.load(version, pack=self._pack, threads=threads, everybody=everybody)
         self._dataset = ScanDataset(settings.scans_path)
         self._identifier = Identifier(gallery, identify_options(settings))
         self._digest = options_digest(settings)
@@ -77,6 +81,10 @@ class ContentMatcher:
 
     def match_scans(self, scans: Sequence[ContentScan]) -> list[ContentMatch]:
         """Returns the matches of scans that did not fail, in order."""
+        return [self._match(scan, people) for scan, people in zip(scans, self.people(scans), strict=True)]
+
+    def people(self, scans: Sequence[ContentScan]) -> list[list[FoundPerson]]:
+        """Returns the people of each of several scans that did not fail; their rows are those of its faces."""
         # Stash counts short clips among its images; they were scanned as videos, and their frames have times.
         seen = [s for s in scans if len(s.faces)]
         scenes = [s for s in seen if s.key.kind == "scene" or not np.isnan(s.faces.time_s[0])]
@@ -90,7 +98,7 @@ class ContentMatcher:
             strict=True,
         )
         people = {id(scan): found for scan, found in named}
-        return [self._match(scan, people.get(id(scan), [])) for scan in scans]
+        return [people.get(id(scan), []) for scan in scans]
 
     def gallery_people(self, gallery_id: str) -> tuple[list[FoundPerson], list[ContentScan]]:
         """Returns the people of a gallery of Stash and the scans of its images, by id.

@@ -73,7 +73,7 @@ class _Removed:
 def erase(folders: VersionFolders, ids: Collection[str]) -> Erasure:
     """Removes the people who have one of these ids from every version; the lock is held.
 
-    Of the current version's people all ids count, so that a version in which two entries were not yet known to be the
+    All ids of these people count, see `every_id`, so that a version in which two entries were not yet known to be the
     same person loses both.
 
     Raises:
@@ -82,14 +82,23 @@ def erase(folders: VersionFolders, ids: Collection[str]) -> Erasure:
         DatabaseCorrupt: the current version is damaged; old ones that are damaged are removed.
     """
     current = folders.current()
-    every = set(ids)
     if current is not None:
         _pack(folders.manifest(current), needed=True)
-        people = pq.read_table(folders.folder(current) / "performers.parquet", columns=["universal_id", "ids"])
-        every |= set(pc.list_flatten(people.filter(pa.array(having(people, every)))["ids"]).to_pylist())
-    noted = tuple(sorted(every))
+    noted = tuple(sorted(every_id(folders, ids)))
     replace_text(folders.root / ERASING, _Noted(ids=noted).model_dump_json() + "\n")
     return _erase(folders, noted)
+
+
+def every_id(folders: VersionFolders, ids: Collection[str]) -> frozenset[str]:
+    """Returns these ids and all others of the same people, as the current version and the exclusion list know them."""
+    every = set(ids)
+    for one in ExclusionList(folders.root).read():
+        if not every.isdisjoint(one.ids):
+            every.update(one.ids)
+    if folders.current() is not None:
+        people = pq.read_table(folders.folder() / "performers.parquet", columns=["universal_id", "ids"])
+        every.update(pc.list_flatten(people.filter(pa.array(having(people, every)))["ids"]).to_pylist())
+    return frozenset(every)
 
 
 def finish_erasure(folders: VersionFolders) -> None:

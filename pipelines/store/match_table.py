@@ -6,12 +6,14 @@ all of one moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby, islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.durable import rename_synced
@@ -55,6 +57,9 @@ PEOPLE_SCHEMA = pa.schema(
 """One row a person, one row for a content in which nobody was found; sorted by kind, content id and rank."""
 
 
+_OF_A_PERSON = PEOPLE_SCHEMA.names[PEOPLE_SCHEMA.get_field_index("rank") :]
+
+
 def write_people(path: Path, rows: Iterable[Any], metadata: dict[str, str]) -> int:
     """Replaces the file with these rows (`MatchStore.rows`); returns how many there were. Raises NotWritable.
 
@@ -75,6 +80,51 @@ def write_people(path: Path, rows: Iterable[Any], metadata: dict[str, str]) -> i
     finally:
         partial.unlink(missing_ok=True)
     return written
+
+
+def forget_people(path: Path, ids: Collection[str]) -> int:
+    """Removes people who are named by one of these universal ids from a file, and the ids from the candidates.
+
+    Returns the number of people, and of candidates of others, that were removed; a content whose only people they were keeps one row
+    for nobody. Raises NotWritable.
+    """
+    gone = set(ids)
+    with pq.ParquetFile(path) as file:
+        metadata = {k.decode(): v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
+        rows = file.read(columns=["universal_id", "candidates"])
+        named = pc.is_in(rows["universal_id"], value_set=pa.array(sorted(gone), pa.string()))
+        others = pc.list_flatten(rows["candidates"].filter(pc.invert(named)))
+        likely = pc.is_in(pc.struct_field(others, "universal_id"), value_set=pa.array(sorted(gone), pa.string()))
+        count = int(pc.sum(named).as_py() or 0) + int(pc.sum(likely).as_py() or 0)
+        if not count:
+            return 0
+        people = _Kept(gone)
+        write_people(path, people.of(file), {k: v for k, v in metadata.items() if k != "format"})
+    return count
+
+
+class _Kept:
+    """The rows of a file without some people."""
+
+    def __init__(self, gone: Collection[str]) -> None:
+        self._gone = gone
+
+    def of(self, file: Any) -> Iterator[Any]:
+        """Yields rows with the columns of PEOPLE_SCHEMA as attributes, a content after the other."""
+        rows = (row for batch in file.iter_batches(_ROWS_A_GROUP) for row in batch.to_pylist())
+        for _, own in groupby(rows, key=lambda row: (row["kind"], row["content_id"])):
+            content = list(own)
+            kept = [row for row in content if row["universal_id"] not in self._gone]
+            for row in kept or [{**content[0], **dict.fromkeys(_OF_A_PERSON)}]:
+                yield SimpleNamespace(**row | self._lists(row))
+
+    def _lists(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Returns ranges and candidates in the form in which the store gives them."""
+        ranges, candidates = row["ranges"], row["candidates"]
+        return {
+            "ranges": None if ranges is None else [(r["start_s"], r["end_s"]) for r in ranges],
+            "candidates": candidates and [c for c in candidates if c["universal_id"] not in self._gone],
+        }
 
 
 def _table(rows: list[Any]) -> pa.Table:

@@ -7,13 +7,14 @@ people as one Parquet file are `match_table`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Self
 
-from sqlalchemy import Row, bindparam, delete, insert, select
+from sqlalchemy import Row, Text, bindparam, cast, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.store.scan_schema import ContentKind
@@ -227,6 +228,36 @@ class MatchStore:
                 return None
             return ContentMatch.from_row(row, session.scalars(own.order_by(ContentPersonRow.rank)))
 
+    def naming(self, ids: Collection[str]) -> dict[Key, ContentMatch]:
+        """Returns the matches in which somebody is named by one of these universal ids."""
+        column = _PEOPLE.c.universal_id
+        named = [select(_PEOPLE.c.kind, _PEOPLE.c.content_id).where(column.in_(part)) for part in _slices(ids)]
+        with self._store.reading() as session:
+            keys = dict.fromkeys(tuple(row) for query in named for row in session.execute(query))
+        return {key: match for key in keys if (match := self.get(*key)) is not None}
+
+    def forget_people(self, ids: Collection[str]) -> tuple[int, int]:
+        """Removes people who are named by one of these universal ids, and the ids from the candidates of all others.
+
+        Returns the number of people and of candidates that were removed. A kill leaves some of them, another call
+        removes the rest.
+        """
+        people = candidates = 0
+        for part in _slices(ids):
+            with self._store.session() as session:
+                gone = session.connection().execute(delete(_PEOPLE).where(_PEOPLE.c.universal_id.in_(part)))
+                people += gone.rowcount
+        texts = {json.dumps(universal_id, ensure_ascii=escaped) for universal_id in ids for escaped in (True, False)}
+        stored = cast(_PEOPLE.c.candidates, Text)
+        columns = (_PEOPLE.c.kind, _PEOPLE.c.content_id, _PEOPLE.c.rank, _PEOPLE.c.candidates)
+        for text in sorted(texts):
+            with self._store.reading() as session:
+                rows = session.execute(select(*columns).where(stored.contains(text, autoescape=True))).all()
+            for first in range(0, len(rows), ROWS_A_TRANSACTION):
+                with self._store.session() as session:
+                    candidates += _without_candidates(session, rows[first : first + ROWS_A_TRANSACTION], set(ids))
+        return people, candidates
+
     def rows(self, database_version: str, options_digest: str) -> Iterator[Row[Any]]:
         """Yields the matches made with these, by kind, content id and rank: one row a person, one for nobody.
 
@@ -269,6 +300,23 @@ def _parts(matches: Sequence[ContentMatch]) -> Iterator[list[ContentMatch]]:
         rows += own
     if part:
         yield part
+
+
+def _slices(ids: Collection[str]) -> Iterator[list[str]]:
+    waiting = iter(ids)
+    while part := list(islice(waiting, ROWS_A_TRANSACTION)):
+        yield part
+
+
+def _without_candidates(session: Session, rows: Sequence[Any], gone: Collection[str]) -> int:
+    """Writes rows of people anew without some of their candidates; returns how many there were of these."""
+    count = 0
+    for kind, content_id, rank, candidates in rows:
+        kept = [candidate for candidate in candidates if candidate["universal_id"] not in gone]
+        count += len(candidates) - len(kept)
+        own = (_PEOPLE.c.kind == kind) & (_PEOPLE.c.content_id == content_id) & (_PEOPLE.c.rank == rank)
+        session.connection().execute(update(_PEOPLE).where(own).values(candidates=kept))
+    return count
 
 
 def _delete(session: Session, keys: Sequence[Key]) -> None:

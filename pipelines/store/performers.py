@@ -29,7 +29,7 @@ from pipelines.faces.gallery import Gallery, Performer, RawTemplates, performer_
 from pipelines.faces.index import FaceIndex, IndexDtype
 from pipelines.faces.packs import ModelPack
 from pipelines.faces.templates import TemplateSpace
-from pipelines.store.erasure import Erasure, erase, erasure_stamp, finish_erasure
+from pipelines.store.erasure import Erasure, erase, erasure_stamp, every_id, finish_erasure
 from pipelines.store.exclusions import Exclusion, ExclusionList, checked_ids
 from pipelines.store.export import export
 from pipelines.store.manifest import DATABASE_FORMAT, FileEntry, Manifest, SourceInfo, SourceKind
@@ -73,7 +73,14 @@ class PerformerDatabase:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def load(self, version: str | None = None, *, pack: ModelPack | None = None, threads: int = 0) -> Gallery:
+    def load(
+        self,
+        version: str | None = None,
+        *,
+        pack: ModelPack | None = None,
+        threads: int = 0,
+        everybody: bool = False,
+    ) -> Gallery:
         """Returns a version as a gallery, the current one by default; vectors and templates are mapped, not read.
 
         Whoever is on the exclusion list is not found in it, also in a version that was written before.
@@ -81,6 +88,7 @@ class PerformerDatabase:
         Args:
             pack: the pack that will be searched with; the version's own by default.
             threads: CPU threads of one search; 0 = all that this process may use.
+            everybody: also who is on the exclusion list: to erase them, never to answer.
 
         Raises:
             DatabaseMissing, DatabaseCorrupt: see `manifest`.
@@ -94,7 +102,7 @@ class PerformerDatabase:
             gallery = _gallery(folder, manifest, pack, threads)
         except (OSError, KeyError, pa.ArrowException, ValueError) as error:
             raise DatabaseCorrupt(f"{folder} cannot be read: {error}.", RESTORE) from error
-        return self.hide(gallery)
+        return gallery if everybody else self.hide(gallery)
 
     def hide(self, gallery: Gallery) -> Gallery:
         """Returns the gallery without those who are on the exclusion list now; nothing is copied."""
@@ -276,6 +284,10 @@ class PerformerDatabase:
         chosen = checked_ids(ids)
         with self._writing():
             self._exclusions.remove(chosen)
+
+    def every_id(self, ids: Iterable[str]) -> frozenset[str]:
+        """Returns these ids and all others of the same people, as the current version and the exclusion list know."""
+        return every_id(self._folders, checked_ids(ids))
 
     def erase(self, ids: Iterable[str]) -> Erasure:
         """Removes people, their templates and rows, from every version; see `erasure`. They may be enrolled again."""

@@ -8,9 +8,14 @@ that the next step removes; readers see the scans before or after the step, neve
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from pipelines.store.scan_files import DatasetFiles, DatasetList, Part
 from pipelines.store.scan_parts import PartWriter
@@ -48,6 +53,12 @@ class _Stopped(Exception):
 
 
 Stop = Callable[[], bool]
+Change = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+"""From content, faces and frames of a scan to those that are written."""
+
+
+def _unchanged(content: Any, faces: Any, frames: Any) -> tuple[Any, Any, Any]:
+    return content, faces, frames
 
 
 def compact(files: DatasetFiles, should_stop: Stop = lambda: False) -> CompactionReport:
@@ -85,6 +96,50 @@ def forget(files: DatasetFiles, kind: str, ids: Iterable[str]) -> int:
     return len(known)
 
 
+def erase_faces(files: DatasetFiles, faces: Mapping[tuple[str, str], tuple[datetime, Collection[int]]]) -> int:
+    """Removes rows of faces for good; returns how many. Waits for a compaction.
+
+    The whole row goes: a template cannot be null, and one of zeros would be a face like any other to whoever reads
+    faces. The content stays, with fewer faces, so that it is not scanned again. Scans that do not count any more and
+    are stored beside it go as well.
+
+    Args:
+        faces: by kind and id of a content, when it was scanned and the rows; left alone if it was scanned again since.
+    """
+    with files.compacting(wait=True):
+        _fold(files, lambda: False)
+        with files.reading():
+            snapshot = Snapshot(files)
+            keys = _keys(snapshot)
+            rows = [row for row, key in enumerate(keys) if key in faces]
+            chosen = {part.name: part for row in rows if (part := snapshot.part(row)) is not None}
+        erasing = _Erasing(faces)
+        for part in chosen.values():
+            _rewrite(files, [part], change=erasing)
+        files.sweep()
+    return erasing.removed
+
+
+@dataclass(slots=True)
+class _Erasing:
+    """What becomes of the content, faces and frames of a scan; counts the faces that are left out."""
+
+    faces: Mapping[tuple[str, str], tuple[datetime, Collection[int]]]
+    removed: int = 0
+
+    def __call__(self, content: pa.Table, faces: pa.Table, frames: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+        head = content.select(["kind", "content_id", "scanned_at"]).to_pylist()[0]
+        scanned_at, rows = self.faces.get((head["kind"], head["content_id"]), (None, ()))
+        if scanned_at != head["scanned_at"]:
+            return content, faces, frames
+        kept = np.ones(len(faces), dtype=bool)
+        kept[list(rows)] = False
+        self.removed += len(faces) - int(kept.sum())
+        place = content.schema.get_field_index("face_count")
+        count = pa.array([int(kept.sum())], pa.int32())
+        return content.set_column(place, content.schema.field(place), count), faces.filter(pa.array(kept)), frames
+
+
 def _fold(files: DatasetFiles, should_stop: Stop) -> int:
     with files.reading():
         snapshot = Snapshot(files, ["pack"])
@@ -107,6 +162,7 @@ def _rewrite(
     chosen: Sequence[Part],
     *,
     without: Collection[tuple[str, str]] = (),
+    change: Change = _unchanged,
     should_stop: Stop = lambda: False,
 ) -> None:
     """Writes the scans of some parts of one pack that count into one part, which takes their place."""
@@ -115,19 +171,26 @@ def _rewrite(
         names, keys = {part.name for part in chosen}, _keys(snapshot)
         rows = [int(row) for row in snapshot.live if (part := snapshot.part(int(row))) and part.name in names]
         kept = [row for row in rows if keys[row] not in without]
-        parts = [_write(files, snapshot, chosen[0].pack, kept, should_stop)] if kept else []
+        parts = [_write(files, snapshot, chosen[0].pack, kept, should_stop, change)] if kept else []
         listed = files.read_list()
         others = tuple(part for part in listed.parts if part.name not in names)
         files.write_list(listed.model_copy(update={"parts": (*others, *parts)}))
     files.sweep()
 
 
-def _write(files: DatasetFiles, snapshot: Snapshot, pack: str, rows: Iterable[int], should_stop: Stop) -> Part:
+def _write(
+    files: DatasetFiles,
+    snapshot: Snapshot,
+    pack: str,
+    rows: Iterable[int],
+    should_stop: Stop,
+    change: Change = _unchanged,
+) -> Part:
     with PartWriter(files, pack) as writer:
         for row in rows:
             if should_stop():
                 raise _Stopped
-            writer.add(*snapshot.rows(row))
+            writer.add(*change(*snapshot.rows(row)))
         return writer.finish()
 
 

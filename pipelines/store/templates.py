@@ -6,7 +6,7 @@ of processes may read and write at any time; see `scan_files` for the layout and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -208,6 +208,10 @@ class ScanDataset:
     def forget(self, kind: ContentKind, ids: Iterable[str]) -> int:
         """Removes all scans of these contents from the disk; returns how many of them there were."""
         return scan_compaction.forget(self._files, kind, ids)
+
+    def erase_faces(self, faces: Mapping[tuple[str, str], tuple[datetime, Collection[int]]]) -> int:
+        """Removes rows of faces from the disk, see `scan_compaction.erase_faces`; returns how many."""
+        return scan_compaction.erase_faces(self._files, faces)
 
 
 def _value_counts(column: pa.ChunkedArray) -> dict[str, int]:
