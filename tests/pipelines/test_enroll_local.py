@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines.enroll import enroll_folder
-from pipelines.enroll_local import forget_performers
+from pipelines.enroll_local import forget_performers, run_job
 from pipelines.errors import StashUnreachable
 from pipelines.faces.identify import Identifier
 from pipelines.identify_media import analyze_image
-from pipelines.jobs import LocalEnrolRequest, job_type
+from pipelines.jobs import JobContext, LocalEnrolRequest, job_type
 from pipelines.settings import Settings
 from pipelines.stash.limiter import Priority
 from pipelines.stash.retries import Retries
@@ -379,3 +382,55 @@ def test_the_job():
     assert kind.resumable
     assert kind.parse({"performers": ["7"]}) == LocalEnrolRequest(performers=("7",))
     assert LISTINGS
+
+
+def test_the_job_runs_with_an_engine_of_its_own(home: Home):
+    home.performer("Ann", "signer_a/01.jpg")
+    said = []
+    context = JobContext(
+        home.settings, LocalEnrolRequest(), lambda done, total, _: said.append((done, total)), lambda: False
+    )
+    report = run_job(context)
+    assert (report["enrolled"], report["pictures"]) == (1, {"fetched": 1, "looked_at": 1})
+    assert json.loads(json.dumps(report)) == report
+    assert (1, 1) in said
+
+
+KILLED = """
+import sys
+from pipelines.enroll_local import enroll_local
+from pipelines.settings import Settings
+enroll_local(Settings.model_validate_json(sys.stdin.read()))
+"""
+
+
+def test_a_killed_run_has_lost_nothing_that_was_looked_at(home: Home, tmp_path: Path):
+    photos = ("signer_a/01.jpg", "signer_b/01.jpg", "signer_c/01.jpg", "headpose_male/01.jpg", "barack_obama/01.jpg")
+    for number, photo in enumerate(photos):
+        home.performer(f"P{number}", photo)
+    home.stash.knobs.set(latency_s=1.0, paths=("/performer/",))
+    scans = home.settings.portraits_path / "pictures" / "pending"
+    given = json.loads(home.settings.model_dump_json()) | {"stash_requests_per_s": 1.5}
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        process.stdin.write(json.dumps(given))
+        process.stdin.close()
+        until = time.monotonic() + 120
+        while len(list(scans.glob("*.parquet"))) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    looked_at = len(list(scans.glob("*.parquet")))
+    assert 2 <= looked_at < len(photos)
+    assert home.database.current() is None
+
+    home.stash.knobs.set(latency_s=0.0)
+    rest = home.enroll()
+    assert rest.pictures["looked_at"] == len(photos) - looked_at
+    assert len(home.enrolled()) == len(photos)
+    assert home.enroll(engine=Unused()).pictures == {}
