@@ -34,6 +34,10 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     │   ├── ReleaseUnsupported  a bundle of a format that cannot be imported here
     │   ├── ReleaseGap          a delta does not continue what is imported
     │   ├── ImporterMissing     the library that reads a bundle's index is not installed
+    │   ├── VersionUnknown      no version of that id
+    │   ├── SourceUnknown       no source of that id
+    │   ├── VersionPinned       the server was started for one version only
+    │   ├── PersonUnknown       nobody of that universal id is enrolled
     │   ├── ReleaseUnknown      no source of releases, or no release, of that name
     │   ├── ReleaseUnreachable  the server of releases does not answer, or not as it should
     │   └── ReleaseUnsigned     no valid signature, and a public key is configured
@@ -211,6 +215,22 @@ class ReleaseGap(DatabaseError):
 
 class ImporterMissing(DatabaseError):
     code = "importer_missing"
+
+
+class VersionUnknown(DatabaseError):
+    code = "version_unknown"
+
+
+class SourceUnknown(DatabaseError):
+    code = "source_unknown"
+
+
+class VersionPinned(DatabaseError):
+    code = "version_pinned"
+
+
+class PersonUnknown(DatabaseError):
+    code = "person_unknown"
 
 
 class ReleaseUnknown(DatabaseError):

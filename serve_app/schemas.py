@@ -202,7 +202,7 @@ class ContentAnswer(BaseModel):
     kind: Literal["scene", "image", "gallery"]
     id: str
     title: str
-    tagged: list[UniversalId] = Field(description="Performers already tagged, by all their stash-box ids.")
+    tagged: list[UniversalId] = Field(description="Performers already tagged, by all ids that Stash knows of them.")
     images: int | None = Field(None, description="Of a gallery, those that were not looked at included.")
 
 
@@ -238,19 +238,6 @@ class Capabilities(BaseModel):
     limits: dict[str, float]
     defaults: dict[str, float]
     threshold: dict[str, float | str | None]
-
-
-class DatabaseInfo(BaseModel):
-    """The performer database that is being searched."""
-
-    version: str
-    performer_count: int
-    face_count: int
-    pack: str
-    template_id: str
-    dtype: str
-    index_bytes: int
-    threshold_score: float
 
 
 class ModelFileInfo(BaseModel):

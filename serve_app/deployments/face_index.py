@@ -28,6 +28,7 @@ from pipelines.settings import Settings
 from pipelines.store.performers import PerformerDatabase
 from serve_app.deployments.loopback import confine_inner_port
 from serve_app.deployments.outcome import returns_errors
+from serve_app.deployments.performers import Performers, source_of
 
 logger = logging.getLogger("ray.serve")
 
@@ -65,6 +66,7 @@ class FaceIndex:
         self._settings = settings
         self._pack = get_pack(settings.pack)
         self._database = PerformerDatabase(settings.database_path)
+        self._performers = Performers(settings)
         self._gallery: Gallery | None = None
         self._excluded: object = None
         self._erased: object = None
@@ -110,13 +112,14 @@ class FaceIndex:
         return await self._name(lambda one: one.scenes([scene], tagged=tagged)[0], options)
 
     @returns_errors
-    async def info(self) -> dict[str, str | int | float]:
+    async def info(self) -> dict[str, Any]:
         """Returns what is being served. Raises like `image` when nothing is."""
         gallery = self._serving()
         return {
+            **await asyncio.to_thread(self._performers.described, gallery.version),
             "version": gallery.version,
             "performer_count": gallery.size,
-            "face_count": self._database.manifest(gallery.version).faces,
+            "pinned": self._config.version is not None,
             "pack": gallery.pack.id,
             "template_id": gallery.pack.template_id,
             "dtype": gallery.index.dtype,
@@ -137,6 +140,37 @@ class FaceIndex:
     async def stored_people(self, kind: Literal["scene", "image"], content_id: str) -> dict[str, Any] | None:
         """Returns who is in a scene or image as its stored scan says, None when it was never matched."""
         return await asyncio.to_thread(stored_people, self._settings, kind, content_id)
+
+    @returns_errors
+    async def versions(self) -> dict[str, Any]:
+        """Returns all versions, see `Performers.versions`."""
+        return await asyncio.to_thread(self._performers.versions, self._gallery.version if self._gallery else None)
+
+    @returns_errors
+    async def use(self, version: str) -> None:
+        """Makes a version the current one and serves it. Raises like `Performers.use`."""
+        await asyncio.to_thread(self._performers.use, version, self._config.version)
+        await self._swap(version)
+
+    @returns_errors
+    async def remove_version(self, version: str) -> None:
+        """Removes an old version. Raises like `Performers.remove`."""
+        await asyncio.to_thread(self._performers.remove, version, self._config.version)
+
+    @returns_errors
+    async def source(self, source: str) -> dict[str, Any]:
+        """Returns one source of the current version. Raises SourceUnknown."""
+        return await asyncio.to_thread(source_of, self._settings, source)
+
+    @returns_errors
+    async def people(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a page of the people who are served, see `Performers.page`. Raises like `image` when nobody is."""
+        return await asyncio.to_thread(self._performers.page, self._serving().version, **question)
+
+    @returns_errors
+    async def person(self, universal_id: str) -> dict[str, Any]:
+        """Returns one person. Raises PersonUnknown, and like `image` when nobody is served."""
+        return await asyncio.to_thread(self._performers.person, self._serving().version, universal_id)
 
     async def version(self) -> str | None:
         """Returns the id of the version being served, None when there is none."""
