@@ -1,7 +1,7 @@
-"""Released bundles in the formats of Stash Sense and of its successor, written with the real Voyager and usearch libraries.
+"""Released bundles in the formats of Stash Sense and of its successor, by the real Voyager and usearch libraries.
 
-People and vectors are the caller's; what is written around them (ids, URLs, quality, yaw) follows from the face's number,
-so a test can say what must come back.
+People and vectors are the caller's; what is written around them (ids, URLs, quality, yaw) follows from the number of a
+face, so a test can say what must come back.
 """
 
 from __future__ import annotations
@@ -160,7 +160,8 @@ def write_stash_sense(
         index = voyager.Index(
             voyager.Space.Cosine, values.shape[1], ef_construction=ef_construction, max_elements=max(1, len(values))
         )
-        index.add_items(values, ids=list(range(len(values))), num_threads=threads)
+        # Voyager reads a view as if its rows lay side by side.
+        index.add_items(np.ascontiguousarray(values), ids=list(range(len(values))), num_threads=threads)
         index.save(str(folder / name))
         del index
     rows = (
