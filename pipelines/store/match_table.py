@@ -85,8 +85,8 @@ def write_people(path: Path, rows: Iterable[Any], metadata: dict[str, str]) -> i
 def forget_people(path: Path, ids: Collection[str]) -> int:
     """Removes people who are named by one of these universal ids from a file, and the ids from the candidates.
 
-    Returns the number of people, and of candidates of others, that were removed; a content whose only people they were keeps one row
-    for nobody. Raises NotWritable.
+    Returns the number of people, and of candidates of others, that were removed; a content whose only people they were
+    keeps one row for nobody. Raises NotWritable.
     """
     gone = set(ids)
     with pq.ParquetFile(path) as file:

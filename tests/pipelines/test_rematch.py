@@ -131,7 +131,7 @@ def test_people_are_who_is_in_the_scene(library):
         vectors = gallery.space.project(scan.faces.template.astype(np.float32))
         hits = gallery.search(scan.faces.template.astype(np.float32), 1)
         sure = hits.performers[hits.scores[:, 0] > 0.6, 0]
-        expected = {f"bench:{row}" for row in np.unique(sure)}
+        expected = {universal_id for universal_id, _ in gallery.names(np.unique(sure)).values()}
         assert expected == {p.universal_id for p in stored.people if p.universal_id}, scan.key.content_id
         assert len(vectors) == stored.faces
         for person in stored.people:
