@@ -27,6 +27,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
@@ -35,7 +36,7 @@ from pipelines.enroll_stashbox_ledger import Ledger, SeenPerformer
 from pipelines.enroll_stashbox_listing import BoxLister, BoxListing, watermark, write_work
 from pipelines.enroll_stashbox_publish import gate_report, plan_publication, publish
 from pipelines.enroll_stashbox_worker import BoxRun, BoxWorker
-from pipelines.errors import NotWritable
+from pipelines.errors import JobConflict, NotWritable
 from pipelines.faces.catalogue import get_pack
 from pipelines.faces.gates import Gates
 from pipelines.faces.packs import ModelPack
@@ -152,6 +153,7 @@ def enroll_stashboxes(
     Raises:
         InputError: no such box.
         StashError: a box, or Stash, cannot be asked or stays away; what was done is kept.
+        JobConflict: another process enrols the same box.
         PackUnknown, ModelMissing, PackMismatch, NotWritable: before anything is fetched, where that can be known.
     """
     boxes = chosen_boxes(asyncio.run(configured_boxes(settings)), request.endpoint)
@@ -244,11 +246,22 @@ class _Enrolment:
         self._began = time.monotonic()
 
     def run(self, retries: Retries | None, waits_s: tuple[float, ...]) -> BoxEnrolment:
+        """Returns what became of the box. Raises JobConflict when another process is at it."""
+        self._prepare()
+        try:
+            with FileLock(self._home / ".lock", timeout=0):
+                return self._run(retries, waits_s)
+        except Timeout:
+            raise JobConflict(
+                f"{self._domain} is being enrolled by another process.", "Wait for it, or stop it first."
+            ) from None
+
+    def _run(self, retries: Retries | None, waits_s: tuple[float, ...]) -> BoxEnrolment:
         began = time.monotonic()
         ModelLibrary(self._settings.models_path).folder(self._pack)
         before = self._source()
         since = "" if self._request.full or before is None else before.watermark or ""
-        self._prepare()
+        self._ledger.clean()
         seen = self._without_excluded(self._ledger.performers())
         listing = self._listing(seen, since)
         enrolled = self._enrolled() if before is not None else set()
@@ -288,7 +301,6 @@ class _Enrolment:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NotWritable(f"{self._home} cannot be written: {error}.", "Choose another data folder.") from error
-        self._ledger.clean()
 
     def _without_excluded(self, seen: dict[str, SeenPerformer]) -> dict[str, SeenPerformer]:
         """Forgets what was seen of people who were excluded since."""
@@ -313,12 +325,13 @@ class _Enrolment:
     def _listing(self, seen: dict[str, SeenPerformer], since: str) -> BoxListing:
         """Returns the listing that goes on, or a new one with an empty folder."""
         listing = BoxListing.read(self._folder)
+        number = 1 + max((one.run for one in seen.values()), default=0)
         if listing is not None and listing.same_question(self._request, since):
+            listing.number = max(number, listing.number + 1)
             return listing
         shutil.rmtree(self._folder)
         self._prepare()
-        number = 1 + max((one.run for one in seen.values()), default=0)
-        listing = BoxListing(number, self._request.full, self._request.limit, since)
+        listing = BoxListing(number, number, self._request.full, self._request.limit, since)
         listing.write(self._folder)
         return listing
 
@@ -351,8 +364,9 @@ class _Enrolment:
 
     def _look(self, listing: BoxListing, waits_s: tuple[float, ...]) -> int:
         """Has everybody on the list looked at; returns the number of workers."""
-        done = {i for i, one in self._ledger.performers().items() if one.run == listing.number}
-        path, total = write_work(self._folder, done)
+        seen = self._ledger.performers()
+        done = {i for i, one in seen.items() if one.run >= listing.first and not one.open}
+        path, total = write_work(self._folder, done, seen)
         self._say(step="enrolling", done=0, total=total)
         if not total or self._should_stop():
             return 0
@@ -431,7 +445,7 @@ class _Enrolment:
         before: str | None,
     ) -> bool:
         """Whether the database has to be written: something was seen in this run, or the box is not in it."""
-        in_this_run = any(one.run == listing.number for one in seen.values())
+        in_this_run = any(one.run >= listing.first for one in seen.values())
         return bool(report.done or report.gone or in_this_run or old is None or mark != before)
 
     # --- what is told

@@ -34,16 +34,18 @@ class BoxListing:
     """How far the asking is; run.json.
 
     Attributes:
-        number: of the run.
+        first: number of the call that began it; number: of the one that is under way.
         full, limit: what is asked for.
         since: watermark of the run before; "" asks for everybody.
         walk: where the walk is.
         parts: answers that are kept.
         asked: everything was asked.
+        cut: more is to be done than was asked for.
         gone: performers that the box does not have any more.
         left_out: by reason.
     """
 
+    first: int
     number: int
     full: bool = False
     limit: int | None = None
@@ -51,13 +53,9 @@ class BoxListing:
     walk: WalkState = field(default_factory=WalkState)
     parts: int = 0
     asked: bool = False
+    cut: bool = False
     gone: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def limited(self) -> bool:
-        """Whether the walk ended before its end because enough was found."""
-        return self.asked and not self.walk.done
 
     @classmethod
     def read(cls, folder: Path) -> BoxListing | None:
@@ -128,6 +126,7 @@ class BoxLister:
         async for page in walk(self._client.page, self.listing.walk, self._listed, since=since):
             self._keep(page)
             if self.listing.limit is not None and self.work >= self.listing.limit and not self.listing.walk.done:
+                self.listing.cut = True
                 return
 
     async def _gone(self) -> None:
@@ -171,12 +170,10 @@ class BoxLister:
             if reason:
                 self._leave_out(performer, reason)
             before = self._seen.get(performer.id)
-            if (
-                reason
-                or not performer.name
-                or (self.listing.limit is not None and self.work >= self.listing.limit)
-                or not (force or before is None or self._changed_since(performer, before))
-            ):
+            due = not reason and performer.name and (force or before is None or self._changed_since(performer, before))
+            if due and self.listing.limit is not None and self.work >= self.listing.limit:
+                due, self.listing.cut = False, True
+            if not due:
                 rows.append({"performer": performer.id, "facts": "", "known": False})
                 continue
             self.work += 1
@@ -207,6 +204,8 @@ class BoxLister:
         before = self._seen.get(performer.id)
         if before is not None and before.state == "seen":
             self._ledger.erase([performer.id])
+        elif before is not None and (before.state, before.updated) == ("left_out", updated):
+            return
         self._ledger.write(number, performer.id, [], updated=updated, facts=facts, state="left_out")
 
 
@@ -216,15 +215,23 @@ def work_rows(folder: Path) -> Iterator[dict[str, Any]]:
         yield from pq.read_table(path).to_pylist()
 
 
-def write_work(folder: Path, done: Collection[str]) -> tuple[Path, int]:
-    """Writes the work list, without those that are done; returns its file and its length."""
+def write_work(folder: Path, done: Collection[str], known: Collection[str]) -> tuple[Path, int]:
+    """Writes the work list, without those that are done; returns its file and its length.
+
+    Args:
+        known: of whom the ledger has something by now.
+    """
     path, total = folder / "work.parquet", 0
-    done_ids = pa.array(sorted(done), pa.string())
+    done_ids, known_ids = (pa.array(sorted(ids), pa.string()) for ids in (done, known))
     with pq.ParquetWriter(path, WORK_SCHEMA, compression="zstd") as writer:
         for part in sorted((folder / "listing").glob("*.parquet")):
             table = pq.read_table(part)
-            left = pc.and_(pc.not_equal(table["facts"], ""), pc.invert(pc.is_in(table["performer"], done_ids)))
+            left = pc.and_(
+                pc.not_equal(table["facts"], ""), pc.invert(pc.is_in(table["performer"], value_set=done_ids))
+            )
             table = table.filter(left)
+            seen = pc.is_in(table["performer"], value_set=known_ids)
+            table = table.set_column(2, WORK_SCHEMA.field("known"), seen)
             total += len(table)
             if len(table):
                 writer.write_table(table, row_group_size=ROWS_A_GROUP)
@@ -236,7 +243,7 @@ def watermark(listing: BoxListing, folder: Path, seen: Mapping[str, SeenPerforme
 
     A performer with a picture that another run must try again holds it back.
     """
-    if not listing.walk.done:
+    if listing.cut or not listing.walk.done:
         return before
     held: list[tuple[datetime, str]] = []
     for row in work_rows(folder):

@@ -356,7 +356,7 @@ class BoxWorker:
                 os._exit(0)
 
 
-def work_row(performer: BoxPerformer, *, known: bool) -> dict[str, Any]:
+def work_row(performer: BoxPerformer, *, known: bool = False) -> dict[str, Any]:
     """Returns a row of the work list: WORK_SCHEMA."""
     return {"performer": performer.id, "facts": json.dumps(asdict(performer)), "known": known}
 

@@ -93,6 +93,7 @@ def _dataset(settings: Settings, source: Datasource, worker: type, arguments: tu
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # one row a block: each group is a task of its own, each answer comes at once
     context.enable_operator_progress_bars = False
+    context.raise_original_map_exception = True  # Ray's own wrapper loses on its way which error it was
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     resources: dict[str, Any] = {"num_gpus": settings.gpus_per_replica} if settings.gpus_per_replica else {}
     with DataContext.current(context):
