@@ -176,9 +176,7 @@ class _Run:
         self._listed = ListedPerformers(self._before)
         self._places: list[Place] = []
         self._barred: dict[str, str] = {}
-        self._round = PictureRound(
-            self._pictures, cache(self._opened), settings.max_image_megapixels, self._save_performers
-        )
+        self._round = PictureRound(self._pictures, cache(self._opened), settings.max_image_megapixels, self._keep)
         self._step = "listing"
 
     def go(self, opener: LibraryOpener) -> LocalEnrolReport:
@@ -277,6 +275,10 @@ class _Run:
 
     def _opened(self) -> FaceEngine:
         return self._engine or open_engine(self._settings)
+
+    def _keep(self) -> None:
+        self._save_performers()
+        self._pictures.compact(self._should_stop)
 
     def _save_performers(self) -> None:
         write_performers(self._state.performers, list(self._listed.performers.values()))

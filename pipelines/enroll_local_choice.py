@@ -1,8 +1,8 @@
 """Which faces of which places are enrolled for whom: agreement, other people, enough.
 
 Lives here: `choose`. The order of trust: what other sources have of a person and the person's own picture in Stash
-decide about scenes, images and galleries; these decide among themselves only where at least three of them are. Every
-place counts once, however many frames of it there are: a wrongly tagged scene must not outvote a picture.
+decide about scenes, images and galleries; these decide among themselves only where most of them agree. Every place
+counts once, however many frames of it there are: a wrongly tagged scene must not outvote a picture.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pipelines.faces.gallery import Performer
 from pipelines.faces.gates import Choice, Gates, choose_faces
 from pipelines.faces.index import FaceIndex
 from pipelines.faces.templates import TemplateSpace, unit
+from pipelines.faces.tracks import group_faces
 from pipelines.faces.types import F32
 from pipelines.store.tables import face_table
 
@@ -108,7 +109,7 @@ def _picture_face(picture: Picture, own: F32 | None, known: KnownPeople, gates: 
     """Returns the face of a performer's own picture; it must agree with what other sources have of the person."""
     if picture.reason:
         return Choice(None, picture.reason, picture.detail)
-    enrolled = np.zeros((0, known.pack.template_dim), np.float32) if own is None else own
+    enrolled = np.zeros((0, known.pack.template_dim), np.float32) if own is None else own[None]
     (choice,), warning = choose_faces([picture.faces], enrolled, known.pack, gates, [picture.side_px])
     return Choice(None, "outlier", warning) if warning else choice
 
@@ -147,26 +148,30 @@ def _agreeing(
 ) -> list[Candidate]:
     """Returns the candidates that agree with what is known of the performer, or else among themselves."""
     vectors = space.project(np.stack([c.mean for c in candidates]))
-    kept = list(range(len(candidates)))
     if len(anchors):
         scores = vectors @ unit(space.project(anchors).mean(axis=0, keepdims=True))[0]
-        for i in [i for i in kept if scores[i] < least]:
-            kept.remove(i)
-            report.add("outlier", f"{candidates[i].text}: score {scores[i]:.2f} with what is known of the performer")
-        return [candidates[i] for i in kept]
-    while len(kept) > 1:
-        own = vectors[kept]
-        scores = np.einsum("ij,ij->i", own, unit(own.sum(axis=0, keepdims=True) - own))
-        worst = int(scores.argmin())
-        if scores[worst] >= least:
-            break
-        if len(kept) == 2:
-            for i in kept:
-                report.add("undecided", f"{candidates[i].text}: score {scores[0]:.2f} with the other place")
-            return []
-        report.add("outlier", f"{candidates[kept[worst]].text}: score {scores[worst]:.2f} with the other places")
-        del kept[worst]
-    return [candidates[i] for i in kept]
+        for candidate, score in zip(candidates, scores, strict=True):
+            if score < least:
+                report.add("outlier", f"{candidate.text}: score {score:.2f} with what is known of the performer")
+        return [c for c, score in zip(candidates, scores, strict=True) if score >= least]
+    groups = _groups(vectors, least)
+    if len(groups) > 1 and len(groups[0]) == len(groups[1]):
+        for candidate in candidates:
+            report.add(
+                "undecided", f"{candidate.text}: {len(groups)} people in {len(candidates)} places of one performer"
+            )
+        return []
+    for i in sorted(i for group in groups[1:] for i in group):
+        report.add("outlier", f"{candidates[i].text}: not the person of {len(groups[0])} other places")
+    return [candidates[i] for i in sorted(groups[0])]
+
+
+def _groups(vectors: F32, least: float) -> list[list[int]]:
+    """Returns the places that show the same person, the largest group first."""
+    count = len(vectors)
+    labels = group_faces(vectors, np.arange(count), np.zeros((count, 4), np.float32), least)
+    groups = [np.flatnonzero(labels == label).tolist() for label in range(int(labels.max()) + 1)]
+    return sorted(groups, key=len, reverse=True)
 
 
 def _same_face(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,8 @@ from pipelines.faces.packs import ModelPack
 from pipelines.faces.templates import TemplateSpace, unit
 from pipelines.faces.types import F32
 from pipelines.store.performers import PerformerDatabase
-from pipelines.store.tables import template_values
+from pipelines.store.shards import SHARD_FILES, face_batches, shard_folder
+from pipelines.store.tables import batch_templates
 
 NEAREST = 8
 """Hits that are looked through for another person: a performer may be in the list several times, unlinked."""
@@ -64,7 +64,7 @@ class KnownPeople:
     """What is known of people besides their scenes.
 
     Attributes:
-        own: (n, template_dim) float32 raw templates that other sources have of a performer, by performer id.
+        own: (template_dim,) float32 mean of what other sources have of a performer, by performer id.
         pictures: (template_dim,) raw template of the performer's own picture, by performer id.
     """
 
@@ -89,15 +89,13 @@ class KnownPeople:
                 trusted[parents[pc.is_in(values, value_set=ids).to_numpy(zero_copy_only=False)]] = True
         rows = _own_rows(parents, values, performers)
         known = cls(pack, _enrolled=_Enrolled(gallery, trusted, rows))
-        known.own = _own_faces(database, version, others, column, rows)
+        known.own = _own_means(database, version, others, column, rows)
         return known
 
     def anchors(self, performer_id: str) -> F32:
         """Returns (n, template_dim) float32: all that is known of a performer's face; n may be 0."""
-        found = [self.own.get(performer_id, np.zeros((0, self.pack.template_dim), np.float32))]
-        if performer_id in self.pictures:
-            found.append(self.pictures[performer_id][None])
-        return np.concatenate(found)
+        found = [known[performer_id] for known in (self.own, self.pictures) if performer_id in known]
+        return np.stack(found) if found else np.zeros((0, self.pack.template_dim), np.float32)
 
     def others(self, templates: F32, owners: Sequence[str], performers: Mapping[str, LocalPerformer]) -> list[Other]:
         """Returns the likeliest other person of each of (n, template_dim) raw templates.
@@ -197,29 +195,30 @@ def _own_rows(
     return {i: own for i, own in rows.items() if own}
 
 
-def _own_faces(
+def _own_means(
     database: PerformerDatabase,
     version: str,
     sources: Collection[str],
     ids: pa.ListArray,
     rows: Mapping[str, frozenset[int]],
 ) -> dict[str, F32]:
-    """Returns the raw templates that other sources have of each performer."""
+    """Returns the mean of the raw templates that other sources have of each performer; memory is that of the means."""
     owners: dict[str, list[str]] = defaultdict(list)
     for performer_id, own in rows.items():
         for row in own:
             for universal_id in ids[row].as_py():
                 owners[universal_id].append(performer_id)
     wanted = pa.array(list(owners), pa.string())
-    found: dict[str, list[F32]] = defaultdict(list)
+    sums: dict[str, F32] = {}
     for source in sources:
-        listed = database.source_faces(source, version, ["universal_id"])
-        if listed is None or not pc.any(pc.is_in(listed["universal_id"], value_set=wanted)).as_py():
-            continue
-        faces: Any = database.source_faces(source, version, ["universal_id", "template"])
-        faces = faces.filter(pc.is_in(faces["universal_id"], value_set=wanted))
-        templates = template_values(faces["template"]).astype(np.float32)
-        for universal_id, template in zip(faces["universal_id"].to_pylist(), templates, strict=True):
-            for performer_id in owners[universal_id]:
-                found[performer_id].append(template)
-    return {performer_id: np.stack(own) for performer_id, own in found.items()}
+        path = shard_folder(database.root / version, source) / SHARD_FILES[1]
+        for batch in face_batches(path, ["universal_id", "template"]):
+            numbers = pc.index_in(batch.column("universal_id"), value_set=wanted)
+            known = numbers.is_valid().to_numpy(zero_copy_only=False)
+            if not known.any():
+                continue
+            templates = unit(batch_templates(batch)[known].astype(np.float32))
+            for number, template in zip(numbers.to_numpy(zero_copy_only=False)[known], templates, strict=True):
+                for performer_id in owners[wanted[int(number)].as_py()]:
+                    sums[performer_id] = sums[performer_id] + template if performer_id in sums else template
+    return {performer_id: unit(total[None])[0] for performer_id, total in sums.items()}

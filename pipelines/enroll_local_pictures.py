@@ -37,7 +37,7 @@ AT_ONCE = 4
 GIVE_UP_AFTER = 3
 """Pictures in a row for which Stash does not answer: one alone may be broken, so many mean that Stash is away."""
 SAVE_EVERY_S = 30.0
-COMPACT_FROM = 500
+COMPACT_FROM = 1000
 CROPS_KEPT = 2000
 """About 12 MB."""
 _ANY_PLAN = SamplingPlan()
@@ -93,6 +93,7 @@ class Pictures:
         return len(gone)
 
     def compact(self, should_stop: Callable[[], bool]) -> None:
+        """Turns small files into large ones when there are many."""
         if self._dataset.pending_count() >= COMPACT_FROM:
             self._dataset.compact(should_stop=should_stop)
 

@@ -116,8 +116,8 @@ class Judge:
         self._space = TemplateSpace.for_gallery(pack, np.zeros((0, pack.template_dim), np.float32))
 
     def judge(self, kind: PlaceKind, scans: Sequence[ContentScan], stamp: str) -> Judged:
-        """Returns what the scans of a place show: of a gallery those of its images, else one."""
-        seen = [scan for scan in scans if len(scan.faces)]
+        """Returns what the scans of a place show: of a gallery those of its images, but for short clips, else one."""
+        seen = [scan for scan in scans if len(scan.faces) and (kind != "gallery" or np.isnan(scan.faces.time_s[0]))]
         if not seen:
             return Judged(stamp, "no_face")
         video = len(seen) == 1 and not np.isnan(seen[0].faces.time_s[0])

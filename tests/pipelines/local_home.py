@@ -83,7 +83,7 @@ class Home:
 
     def image(self, photo: str, *performers: str, galleries: tuple[int, ...] = ()) -> str:
         """Adds a scanned image; returns its id."""
-        fields = {"performer_ids": tuple(map(int, performers)), "gallery_ids": galleries}
+        fields: dict[str, Any] = {"performer_ids": tuple(map(int, performers)), "gallery_ids": galleries}
         row = self.stash.library.add("image", title=photo, **fields)
         self.write(self.scans.of("image", str(row.id), f"faces/{photo}"))
         return str(row.id)

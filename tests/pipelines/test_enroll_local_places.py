@@ -101,6 +101,9 @@ def test_galleries_are_judged_as_a_whole(judge: Judge, scans: Scans):
     assert judge.judge("gallery", [*men, other[0]], "s").reason == ""
     assert "image/4" not in judge.judge("gallery", [*men, other[0]], "s").sources
     assert judge.judge("image", men[:1], "s").sources == ("image/1",)
+    clip = scans.of("image", "9", HIM)
+    assert judge.judge("gallery", [*men, clip], "s").sources == found.sources
+    assert len(judge.judge("image", [clip], "s").sources) == 4
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1, width=32)), min_size=1, max_size=60), st.integers(1, 8))
