@@ -5,10 +5,7 @@
 The picture: list what is new or changed -> actors fetch the pictures, decode, find faces, choose, and write each
 performer at once -> the performer database gets what the box gives now. Killing anything at any moment loses at most
 the performers in hand; the same call goes on where it was, and no picture that was had is fetched again. Ray must run
-already. Steps live in enroll_stashbox_listing, _worker, _ledger and _publish.
-
-Gates: those with which the databases of the first Stash Sense were built. Its least detection score, 0.7, is one of the
-detectors of InsightFace; the score of YuNet means something else, so packs with it keep their own least score.
+already. Steps live in enroll_stashbox_listing, _worker, _pictures, _ledger and _publish.
 """
 
 from __future__ import annotations
@@ -20,31 +17,30 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from ray.data import Datasource, ReadTask
-from ray.data.block import BlockMetadata
 
 from pipelines.enroll_report import ENROLLED
+from pipelines.enroll_stashbox_data import WorkSource
+from pipelines.enroll_stashbox_homes import box_folder, box_gates
 from pipelines.enroll_stashbox_ledger import Ledger, SeenPerformer
 from pipelines.enroll_stashbox_listing import BoxLister, BoxListing, watermark, write_work
+from pipelines.enroll_stashbox_pictures import BoxRun
 from pipelines.enroll_stashbox_publish import gate_report, plan_publication, publish
-from pipelines.enroll_stashbox_worker import BoxRun, BoxWorker
+from pipelines.enroll_stashbox_records import BoxEnrolment, EnrolProgress
+from pipelines.enroll_stashbox_worker import BoxWorker
 from pipelines.errors import JobConflict, NotWritable
 from pipelines.faces.catalogue import get_pack
-from pipelines.faces.gates import Gates
-from pipelines.faces.packs import ModelPack
 from pipelines.jobs import EnrollStashboxRequest, JobContext
 from pipelines.models.library import ModelLibrary
 from pipelines.scan_data import worked_off, worker_count
 from pipelines.scan_listing import run_loop_stoppable
-from pipelines.scan_worker import grouped
 from pipelines.settings import Settings
 from pipelines.stash.records import StashBox
 from pipelines.stash.retries import Retries
@@ -62,83 +58,11 @@ __all__ = [
     "enroll_stashboxes",
 ]
 
-LARGEST_GROUP = 8
-"""Performers that an actor is given at once: they share the pictures that are fetched ahead."""
-TAIL_GROUPS = 4
 PROGRESS_EVERY_S = 0.5
+JOIN_EVERY = 2000
+"""Performers after which their files are joined while the work goes on."""
 
 Stop = Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolProgress:
-    """How far an enrolment is.
-
-    Attributes:
-        done, total: performers to look at; total grows while they are being listed.
-        faces: enrolled; frames: pictures looked at.
-        failed: pictures by the reason for which they were left out.
-        step: "listing", "enrolling" or "publishing".
-        box: host of the box.
-    """
-
-    done: int = 0
-    total: int = 0
-    rate_per_s: float = 0.0
-    eta_s: float | None = None
-    failed: dict[str, int] = field(default_factory=dict)
-    faces: int = 0
-    frames: int = 0
-    step: str = "listing"
-    box: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BoxEnrolment:
-    """What became of one box.
-
-    Attributes:
-        version: that holds it; None when nobody is enrolled from it, or nothing changed, or it was stopped.
-        performers, faces: enrolled from it now.
-        listed: performers that were new or changed; done: that were looked at by this call.
-        gone: deleted or merged on the box since the last time.
-        fetched: pictures.
-        reasons: pictures of everybody, by what became of them.
-        left_out: performers that must not be enrolled, of those that were listed.
-        watermark: time of the box up to which everything is done.
-        page: of the report; "" when there is none.
-    """
-
-    box: str
-    version: str | None = None
-    performers: int = 0
-    faces: int = 0
-    listed: int = 0
-    done: int = 0
-    gone: int = 0
-    fetched: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
-    watermark: str | None = None
-    workers: int = 0
-    seconds: float = 0.0
-    stopped: bool = False
-    page: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the report as JSON-ready values."""
-        return asdict(self) | {"seconds": round(self.seconds, 3)}
-
-
-def box_gates(pack: ModelPack) -> Gates:
-    """Returns what a picture of a stash-box must be like, see above."""
-    return Gates(
-        min_image_side_px=300,
-        min_face_px=80,
-        min_detection_score=None if "yunet" in pack.detector.file.name else 0.7,
-        max_yaw_deg=45.0,
-        max_faces=20,
-    )
 
 
 def enroll_stashboxes(
@@ -195,25 +119,6 @@ def run_job(context: JobContext) -> dict[str, Any]:
         context.settings, context.params, on_progress=report, should_stop=context.stop_requested
     )
     return {"boxes": [one.to_dict() for one in reports]}
-
-
-def box_folder(settings: Settings, domain: str, pack: ModelPack) -> Path:
-    """Returns where what was seen of a box is kept, for one kind of template."""
-    return settings.enrolments_path / domain / pack.template_id.replace(":", "@").replace("/", "_")
-
-
-def erase_seen(settings: Settings, universal_ids: list[str]) -> int:
-    """Removes what was seen of performers of stash-boxes, of every pack; returns the number of faces removed.
-
-    They are looked at again when they change, or when everything is listed again.
-    """
-    faces = 0
-    for folder in sorted(settings.enrolments_path.glob("*/*")):
-        own = [i.partition(":")[2] for i in universal_ids if i.partition(":")[0] == folder.parent.name]
-        if own and (folder / "pictures").is_dir():
-            faces += Ledger(folder, 0).erase(own)
-            shutil.rmtree(folder / "run" / "examples", ignore_errors=True)
-    return faces
 
 
 class _Enrolment:
@@ -366,13 +271,16 @@ class _Enrolment:
         """Has everybody on the list looked at; returns the number of workers."""
         seen = self._ledger.performers()
         done = {i for i, one in seen.items() if one.run >= listing.first and not one.open}
+        done |= {i.partition(":")[2] for i in self._excluded() if i.partition(":")[0] == self._domain}
         path, total = write_work(self._folder, done, seen)
         self._say(step="enrolling", done=0, total=total)
         if not total or self._should_stop():
             return 0
         workers = min(worker_count(self._settings), total)
         self._began = time.monotonic()
-        with self._going() as going:
+        with self._going() as going, ThreadPoolExecutor(1, thread_name_prefix="join") as joiner:
+            joining: Future[None] | None = None
+            joined = 0
             keyless = replace(self._box, api_key="")
             run = BoxRun(listing.number, self._home, self._folder, going, keyless, self._gates, waits_s)
             source = WorkSource(path, workers)
@@ -380,6 +288,10 @@ class _Enrolment:
                 self._settings, source, BoxWorker, (self._settings, run), workers, self._should_stop
             ):
                 self._add(rows)
+                if self._now.done >= joined + JOIN_EVERY and (joining is None or joining.done()):
+                    if joining is not None:
+                        joining.result()
+                    joining, joined = joiner.submit(self._ledger.join), self._now.done
         return workers
 
     @contextmanager
@@ -473,39 +385,3 @@ class _Enrolment:
         if urgent or now - self._said >= PROGRESS_EVERY_S or self._now.done == self._now.total:
             self._said = now
             self._say_to(self._now)
-
-
-class WorkSource(Datasource):
-    """A work list as groups of performers, one row a group, whose columns are lists."""
-
-    def __init__(self, path: Path, workers: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._path = path
-        self._workers = workers
-
-    def estimate_inmemory_data_size(self) -> int | None:
-        return None
-
-    def get_read_tasks(self, *_: Any, **__: Any) -> list[ReadTask]:
-        with pq.ParquetFile(self._path) as file:
-            lengths = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        tasks, after = [], sum(lengths)
-        for number, length in enumerate(lengths):
-            after -= length
-            facts = BlockMetadata(num_rows=length, size_bytes=None, input_files=None, exec_stats=None)
-            tasks.append(ReadTask(_reading(self._path, number, after, self._workers), facts))
-        return tasks
-
-
-def _reading(path: Path, number: int, after: int, workers: int) -> Callable[[], Iterator[pa.Table]]:
-    def read() -> Iterator[pa.Table]:
-        with pq.ParquetFile(path) as file:
-            rows = file.read_row_group(number)
-        start = 0
-        while start < len(rows):
-            left = after + len(rows) - start
-            size = max(1, min(LARGEST_GROUP, left // (workers * TAIL_GROUPS)))
-            yield grouped(rows.slice(start, size))
-            start += size
-
-    return read

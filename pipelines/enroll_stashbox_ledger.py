@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from pipelines.durable import rename_synced
 from pipelines.errors import NotWritable
@@ -28,6 +29,8 @@ from pipelines.faces.engine import Face
 
 JOIN_FROM = 500
 """Files of single performers from which they are joined."""
+MOST_JOINED = 16
+"""Joined files; when there are more they are joined again."""
 MOST_TRIES = 3
 """Runs that try to fetch a picture whose server does not answer."""
 PASSING = ("unreachable", "crashed")
@@ -149,25 +152,7 @@ class Ledger:
 
     def performers(self) -> dict[str, SeenPerformer]:
         """Returns every performer that was ever seen, as last seen."""
-        found: dict[str, SeenPerformer] = {}
-        open_rows: set[tuple[str, int]] = set()
-        for path in self._files():
-            names = ["performer", "updated", "state", "facts", "run", "fault", "tries", "number"]
-            for batch in pq.ParquetFile(path).iter_batches(columns=names):
-                for row in batch.to_pylist():
-                    key = (row["performer"], row["run"])
-                    if row["fault"] in PASSING and row["tries"] < MOST_TRIES:
-                        open_rows.add(key)
-                    before = found.get(row["performer"])
-                    if before is None or before.run < row["run"]:
-                        found[row["performer"]] = SeenPerformer(
-                            row["performer"], row["updated"], row["run"], row["state"], open=False, text=row["facts"]
-                        )
-        for performer, run in open_rows:
-            one = found[performer]
-            if one.run == run:
-                found[performer] = replace(one, open=True)
-        return found
+        return _performers(self._files())
 
     def pictures(self, performers: Collection[str]) -> dict[str, list[SeenPicture]]:
         """Returns the pictures of performers as last seen, in the order in which they were looked at."""
@@ -184,32 +169,43 @@ class Ledger:
 
     def latest(self, seen: Mapping[str, SeenPerformer], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yields the rows that count, in blocks: those of each performer's last run, each row once."""
-        done: set[str] = set()
-        for path in self._files():
-            own: set[str] = set()
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=ROWS_A_GROUP):
-                table = pa.Table.from_batches([batch])
-                pairs = zip(table["performer"].to_pylist(), table["run"].to_pylist(), strict=True)
-                counts = []
-                for performer, run in pairs:
-                    good = performer in seen and seen[performer].run == run and performer not in done
-                    counts.append(good)
-                    if good:
-                        own.add(performer)
-                table = table.filter(pa.array(counts, pa.bool_()))
-                if len(table):
-                    yield table if columns is None else table.select(list(columns))
-            done |= own
+        return _latest(self._files(), seen, columns)
 
     def join(self, *, most: int = JOIN_FROM) -> None:
-        """Makes one file of all when there are more than `most`; rows that do not count any more are dropped."""
-        files = self._files()
-        if len(files) <= most:
-            return
+        """Joins the files of single performers when there are more than `most`, and joined ones when these are many.
+
+        Rows that another run made out of date are dropped where that can be told.
+        """
+        with self._lock():
+            single = sorted(self.folder.glob("r*.parquet"))
+            if len(single) > most:
+                self._join(single)
+            if len(joined := sorted(self.folder.glob("joined.*.parquet"))) > MOST_JOINED:
+                self._join(joined)
+
+    def erase(self, performers: Collection[str]) -> int:
+        """Removes all that was seen of performers; returns the number of faces removed."""
+        gone, faces = pa.array(sorted(performers), pa.string()), 0
+        with self._lock():
+            for path in self._files():
+                table = pq.read_table(path)
+                hit = pc.is_in(table["performer"], value_set=gone)
+                if not pc.any(hit).as_py():
+                    continue
+                faces += pc.sum(pc.greater_equal(table.filter(hit)["number"], 0)).as_py() or 0
+                kept = table.filter(pc.invert(hit))
+                if len(kept):
+                    self._write(path, kept)
+                else:
+                    path.unlink()
+        return faces
+
+    def _join(self, files: Sequence[Path]) -> None:
+        """Makes one file of several; the newer rows are in the files that come later."""
         partial = self.folder / f".joined.{secrets.token_hex(4)}.partial"
         try:
             with pq.ParquetWriter(partial, self.schema, compression="zstd") as writer:
-                for table in self.latest(self.performers()):
+                for table in _latest(files, _performers(files)):
                     writer.write_table(table, row_group_size=ROWS_A_GROUP)
             rename_synced(partial, self.folder / f"joined.{secrets.token_hex(4)}.parquet")
         except OSError as error:
@@ -219,21 +215,9 @@ class Ledger:
         for path in files:
             path.unlink(missing_ok=True)
 
-    def erase(self, performers: Collection[str]) -> int:
-        """Removes all that was seen of performers; returns the number of faces removed."""
-        gone, faces = pa.array(sorted(performers), pa.string()), 0
-        for path in self._files():
-            table = pq.read_table(path)
-            hit = pc.is_in(table["performer"], value_set=gone)
-            if not pc.any(hit).as_py():
-                continue
-            faces += pc.sum(pc.greater_equal(table.filter(hit)["number"], 0)).as_py() or 0
-            kept = table.filter(pc.invert(hit))
-            if len(kept):
-                self._write(path, kept)
-            else:
-                path.unlink()
-        return faces
+    def _lock(self) -> FileLock:
+        """Who joins and who erases take turns: a join would bring back what was erased meanwhile."""
+        return FileLock(self.folder.with_name(".pictures.lock"))
 
     def _tables(self, wanted: pa.Array) -> Iterator[pa.Table]:
         for path in self._files():
@@ -271,6 +255,43 @@ class Ledger:
         """Removes what killed writers left."""
         for partial in self.folder.glob(".*.partial"):
             partial.unlink(missing_ok=True)
+
+
+def _performers(files: Iterable[Path]) -> dict[str, SeenPerformer]:
+    found: dict[str, SeenPerformer] = {}
+    open_rows: set[tuple[str, int]] = set()
+    names = ["performer", "updated", "state", "facts", "run", "fault", "tries"]
+    for path in files:
+        for batch in pq.ParquetFile(path).iter_batches(columns=names):
+            for row in batch.to_pylist():
+                if row["fault"] in PASSING and row["tries"] < MOST_TRIES:
+                    open_rows.add((row["performer"], row["run"]))
+                before = found.get(row["performer"])
+                if before is None or before.run < row["run"]:
+                    found[row["performer"]] = SeenPerformer(
+                        row["performer"], row["updated"], row["run"], row["state"], open=False, text=row["facts"]
+                    )
+    for performer, run in open_rows:
+        if found[performer].run == run:
+            found[performer] = replace(found[performer], open=True)
+    return found
+
+
+def _latest(
+    files: Iterable[Path], seen: Mapping[str, SeenPerformer], columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    done: set[str] = set()
+    for path in files:
+        own: set[str] = set()
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=ROWS_A_GROUP):
+            table = pa.Table.from_batches([batch])
+            pairs = zip(table["performer"].to_pylist(), table["run"].to_pylist(), strict=True)
+            counts = [p in seen and seen[p].run == run and p not in done for p, run in pairs]
+            table = table.filter(pa.array(counts, pa.bool_()))
+            own.update(table["performer"].to_pylist())
+            if len(table):
+                yield table if columns is None else table.select(list(columns))
+        done |= own
 
 
 _EMPTY: dict[str, Any] = {

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from pipelines.durable import rename_synced
 from pipelines.enroll_stashbox_ledger import Ledger, SeenPerformer
-from pipelines.enroll_stashbox_worker import WORK_SCHEMA, facts_of, read_performer, work_row
+from pipelines.enroll_stashbox_pictures import facts_of
+from pipelines.enroll_stashbox_worker import WORK_SCHEMA, read_performer, work_row
 from pipelines.jobs import EnrollStashboxRequest
 from pipelines.stash.stashbox import StashBoxClient
 from pipelines.stash.stashbox_records import BoxPerformer, instant
@@ -112,6 +113,7 @@ class BoxLister:
         for row in work_rows(self._folder):
             self._listed.add(row["performer"])
             self.work += bool(row["facts"])
+        self.listing.parts = max((int(p.stem) for p in _parts(self._folder)), default=0)  # one more than it may know of
         if self.listing.asked:
             return
         await self._changed()
@@ -178,6 +180,9 @@ class BoxLister:
                 continue
             self.work += 1
             rows.append(work_row(performer, known=before is not None))
+        if not rows:
+            self.listing.write(self._folder)
+            return
         self.listing.parts += 1
         path = self._folder / "listing" / f"{self.listing.parts:06d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +216,7 @@ class BoxLister:
 
 def work_rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Yields the rows of all answers, in order; `facts` is empty for those who need no look."""
-    for path in sorted((folder / "listing").glob("*.parquet")):
+    for path in _parts(folder):
         yield from pq.read_table(path).to_pylist()
 
 
@@ -224,7 +229,7 @@ def write_work(folder: Path, done: Collection[str], known: Collection[str]) -> t
     path, total = folder / "work.parquet", 0
     done_ids, known_ids = (pa.array(sorted(ids), pa.string()) for ids in (done, known))
     with pq.ParquetWriter(path, WORK_SCHEMA, compression="zstd") as writer:
-        for part in sorted((folder / "listing").glob("*.parquet")):
+        for part in _parts(folder):
             table = pq.read_table(part)
             left = pc.and_(
                 pc.not_equal(table["facts"], ""), pc.invert(pc.is_in(table["performer"], value_set=done_ids))
@@ -236,6 +241,10 @@ def write_work(folder: Path, done: Collection[str], known: Collection[str]) -> t
             if len(table):
                 writer.write_table(table, row_group_size=ROWS_A_GROUP)
     return path, total
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted((folder / "listing").glob("*.parquet"))
 
 
 def watermark(listing: BoxListing, folder: Path, seen: Mapping[str, SeenPerformer], before: str | None) -> str | None:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from pipelines.enroll_report import EXAMPLES
-from pipelines.enroll_stashbox import WorkSource, box_gates
-from pipelines.enroll_stashbox_ledger import MOST_TRIES, Ledger, SeenPicture
+from pipelines.enroll_stashbox_data import WorkSource
+from pipelines.enroll_stashbox_homes import box_gates
+from pipelines.enroll_stashbox_ledger import MOST_JOINED, MOST_TRIES, Ledger, SeenPicture
 from pipelines.enroll_stashbox_listing import write_work
-from pipelines.enroll_stashbox_worker import WORK_SCHEMA, BoxRun, PictureLooker, performers_of, work_row
+from pipelines.enroll_stashbox_pictures import BoxRun, PictureLooker
+from pipelines.enroll_stashbox_worker import WORK_SCHEMA, performers_of, work_row
 from pipelines.errors import StashUnreachable
 from pipelines.faces.catalogue import OPEN
 from pipelines.scan_worker import ScanStopped, ungrouped
@@ -185,6 +187,7 @@ def test_the_ledger_keeps_the_last_run_of_everybody_also_when_joined_and_cut_off
     copies = tmp_path / "copies"
     shutil.copytree(ledger.folder, copies)
     ledger.join(most=1)
+    assert len(list(ledger.folder.iterdir())) == 1
     assert state() == before
     for part in copies.iterdir():  # the process ended before it removed what it had joined
         shutil.copy(part, ledger.folder)
@@ -196,8 +199,12 @@ def test_the_ledger_keeps_the_last_run_of_everybody_also_when_joined_and_cut_off
     assert [p.image_id for p in found["p3"]] == ["3a", "3b"]
     assert ledger.erase(["p3", "nobody"]) == 4  # each of its two faces stands in two files
     assert "p3" not in ledger.performers()
-    ledger.join(most=0)
-    assert len(list(ledger.folder.iterdir())) == 1
+    for number in range(MOST_JOINED + 2):
+        ledger.write(3 + number, "p0", [picture(f"0-{number}", number)], updated=str(number))
+        ledger.join(most=0)
+    assert len(list(ledger.folder.iterdir())) <= MOST_JOINED
+    assert [p.image_id for p in ledger.pictures(["p0"])["p0"]] == [f"0-{MOST_JOINED + 1}"]
+    assert ledger.performers()["p0"].updated == str(MOST_JOINED + 1)
 
 
 def test_the_work_list_comes_in_small_groups_without_what_is_done(tmp_path):
