@@ -12,7 +12,7 @@ import time
 import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -138,6 +138,7 @@ def enroll_folder(
     photos = _photos(folder)
     before = None if replace or database.current() is None else database.enrolled_faces(engine.pack)
     duplicates = _take_duplicates(photos, before)
+    _leave_out(photos, {universal_id for one in database.excluded() for universal_id in one.ids})
     _analyse(photos, engine, max_megapixels, progress)
     warnings = _choose(photos, before, engine, gates or Gates())
     accepted = [p for p in photos if p.choice.face is not None]
@@ -208,6 +209,13 @@ def _take_duplicates(photos: list[_Photo], before: EnrolledFaces | None) -> int:
     count = len(photos) - len(kept)
     photos[:] = kept
     return count
+
+
+def _leave_out(photos: Sequence[_Photo], excluded: Collection[str]) -> None:
+    """Marks the files of people who are on the exclusion list; nobody looks at them."""
+    for photo in photos:
+        if photo.universal_id in excluded and not photo.choice.reason:
+            photo.choice = Choice(None, "excluded")
 
 
 def _analyse(

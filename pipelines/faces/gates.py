@@ -26,6 +26,7 @@ REASONS = {
     "crashed": "a process ended while it was looked at",
     "small_image": "the picture is too small",
     "duplicate": "the same picture as another one of the performer",
+    "excluded": "the performer is on the exclusion list",
     "other_performer": "the same file belongs to another performer",
     "no_face": "no face was found",
     "small_face": "the face is too small",

@@ -7,15 +7,17 @@ it, so that another source which knows only one of the others does not bring it 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.durable import replace_text
 from pipelines.errors import DatabaseCorrupt, InputError
 from pipelines.faces.gallery import is_universal_id
+from pipelines.faces.id_rows import IdRows
 
 EXCLUDED = "excluded.json"
 
@@ -108,6 +110,24 @@ class ExclusionList:
     def _write(self, exclusions: Iterable[Exclusion]) -> None:
         content = _ExclusionFile(excluded=tuple(exclusions))
         replace_text(self.path, content.model_dump_json(indent=1) + "\n")
+
+
+def entries(ids: Iterable[str], people: pa.Table | None, reason: str) -> list[Exclusion]:
+    """Returns what to enter for these ids; two ids of one person are one entry.
+
+    Args:
+        people: PERFORMER_SCHEMA, those who are known; None for nobody.
+    """
+    now = datetime.now(UTC)
+    found: dict[tuple[str, ...], Exclusion] = {}
+    rows = {} if people is None else IdRows(people["ids"])
+    for universal_id in ids:
+        row = rows.get(universal_id)
+        every, name = (universal_id,), ""
+        if people is not None and row is not None:
+            every, name = tuple(sorted(people["ids"][row].as_py())), people["name"][row].as_py()
+        found.setdefault(every, Exclusion(universal_id=universal_id, ids=every, name=name, reason=reason, created=now))
+    return list(found.values())
 
 
 def checked_ids(ids: Iterable[str]) -> list[str]:

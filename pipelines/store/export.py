@@ -11,6 +11,7 @@ the people and of one row group of faces.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,17 +88,17 @@ def _faces(version: Path, manifest: Manifest, entries: pa.Table, *, templates: b
 def _write(path: Path, tables: Iterator[pa.Table]) -> Path:
     """Writes tables of one schema as one file, which is there as a whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
+    parquet = path.suffix == ".parquet"
     writer: Any = None
     try:
-        for table in tables:
-            rows = table if path.suffix == ".parquet" else _flat(table)
-            if writer is None:
-                kind = pq.ParquetWriter if path.suffix == ".parquet" else pcsv.CSVWriter
-                writer = kind(partial, rows.schema)
-            writer.write_table(rows)
-        if writer is not None:
-            writer.close()
-            rename_synced(partial, path)
+        with ExitStack() as stack:
+            for table in tables:
+                rows = table if parquet else _flat(table)
+                if writer is None:
+                    kind = pq.ParquetWriter if parquet else pcsv.CSVWriter
+                    writer = stack.enter_context(kind(partial, rows.schema))
+                writer.write_table(rows)
+        rename_synced(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -11,10 +11,8 @@ gallery can do is `pipelines.faces.gallery`; where faces come from is for the en
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -25,16 +23,16 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import DatabaseCorrupt, InputError, PackMismatch
 from pipelines.faces.catalogue import get_pack
-from pipelines.faces.gallery import Gallery, Performer, RawTemplates, performer_table
-from pipelines.faces.index import FaceIndex, IndexDtype
+from pipelines.faces.gallery import Gallery, Performer, performer_table
+from pipelines.faces.index import IndexDtype
 from pipelines.faces.packs import ModelPack
-from pipelines.faces.templates import TemplateSpace
 from pipelines.store.erasure import Erasure, erase, erasure_stamp, every_id, finish_erasure
-from pipelines.store.exclusions import Exclusion, ExclusionList, checked_ids
+from pipelines.store.exclusions import Exclusion, ExclusionList, checked_ids, entries
 from pipelines.store.export import export
+from pipelines.store.loading import load_gallery
 from pipelines.store.manifest import DATABASE_FORMAT, FileEntry, Manifest, SourceInfo, SourceKind
-from pipelines.store.people import People, having
-from pipelines.store.publishing import NoFaces, VersionPlan, build_gallery, cast, fill, read_templates
+from pipelines.store.people import having
+from pipelines.store.publishing import NoFaces, VersionPlan, cast, fill
 from pipelines.store.shards import SHARD_FILES, Shard, shard_folder, stored_shards
 from pipelines.store.tables import EnrolledFaces, check_performers, enrolled_faces, new_faces
 from pipelines.store.versions import RESTORE, VersionFolders
@@ -66,12 +64,29 @@ class PerformerDatabase:
         self.keep = keep
         self._folders = VersionFolders(root)
         self._exclusions = ExclusionList(root)
-        self.versions = self._folders.names
-        self.current = self._folders.current
-        self.manifest = self._folders.manifest
-        self.verify = self._folders.verify
 
     # --- reading -----------------------------------------------------------------------------------------------------
+
+    def versions(self) -> list[str]:
+        """Returns the ids of all versions, oldest first."""
+        return self._folders.names()
+
+    def current(self) -> str | None:
+        """Returns the id of the current version, None when nothing is enrolled. Raises DatabaseCorrupt."""
+        return self._folders.current()
+
+    def manifest(self, version: str | None = None) -> Manifest:
+        """Returns the manifest of a version (the current one by default), checked against the sizes of its files.
+
+        Raises:
+            DatabaseMissing: no such version, or nothing enrolled.
+            DatabaseCorrupt: the manifest cannot be read, or a file is missing or of another size.
+        """
+        return self._folders.manifest(version)
+
+    def verify(self, version: str | None = None) -> Manifest:
+        """Returns the manifest after comparing the sha256 of every file. Raises like `manifest`."""
+        return self._folders.verify(version)
 
     def load(
         self,
@@ -99,7 +114,7 @@ class PerformerDatabase:
         pack = pack or get_pack(manifest.pack)
         self._same_templates(manifest, pack)
         try:
-            gallery = _gallery(folder, manifest, pack, threads)
+            gallery = load_gallery(folder, manifest, pack, threads)
         except (OSError, KeyError, pa.ArrowException, ValueError) as error:
             raise DatabaseCorrupt(f"{folder} cannot be read: {error}.", RESTORE) from error
         return gallery if everybody else self.hide(gallery)
@@ -274,7 +289,7 @@ class PerformerDatabase:
         chosen = checked_ids(ids)
         with self._writing() as before:
             known = self.performers(before) if before is not None else None
-            self._exclusions.add(_exclusions(chosen, known, reason))
+            self._exclusions.add(entries(chosen, known, reason))
             if before is None or known is None or not having(known, self._exclusions.ids()).any():
                 return None
             return self._rewrite(self.manifest(before), self._shards(before))
@@ -367,35 +382,3 @@ def _batches(faces: Faces) -> Iterator[pa.RecordBatch]:
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return pq.read_table(path, columns=None if columns is None else list(columns), memory_map=True)
-
-
-def _gallery(folder: Path, manifest: Manifest, pack: ModelPack, threads: int) -> Gallery:
-    sources = list(manifest.sources)
-    table = _read(folder / "performers.parquet")
-    space = TemplateSpace.from_dict(json.loads((folder / "space.json").read_text()))
-    if not space.fits(pack):
-        people = People(table, _read(folder / "members.parquet"))
-        return build_gallery(
-            folder, manifest.version, pack, people, sources, dtype=manifest.index_dtype, threads=threads
-        )
-
-    def templates() -> RawTemplates:
-        return read_templates(folder, People(table, _read(folder / "members.parquet")), sources)
-
-    return Gallery(manifest.version, pack, table, space, FaceIndex.load(folder, threads=threads), templates)
-
-
-def _exclusions(ids: Sequence[str], known: pa.Table | None, reason: str) -> list[Exclusion]:
-    """Returns what to enter for these ids; two ids of one person are one entry."""
-    now = datetime.now(UTC)
-    entries: list[Exclusion] = []
-    for universal_id in ids:
-        if any(universal_id in entry.ids for entry in entries):
-            continue
-        found = [] if known is None else known.filter(pa.array(having(known, [universal_id]))).to_pylist()
-        every = {universal_id, *(other for person in found for other in person["ids"])}
-        name = found[0]["name"] if found else ""
-        entries.append(
-            Exclusion(universal_id=universal_id, ids=tuple(sorted(every)), name=name, reason=reason, created=now)
-        )
-    return entries

@@ -74,6 +74,19 @@ def test_new_photos_join_and_replace_starts_anew(engine, data, tmp_path, databas
     assert [p.name for p in database.load().performers] == ["Biden"]
 
 
+def test_who_is_excluded_is_not_looked_at(engine, data, tmp_path, database):
+    database.exclude(["local:obama"])
+    folder = tmp_path / "in"
+    copy(data, folder / "Obama", "people/barack_obama/01.jpg")
+    with pytest.raises(InputError, match="1 x the performer is on the exclusion list"):
+        enroll_folder(folder, engine, database)
+    copy(data, folder / "Biden", "people/joe_biden/01.jpg")
+    report = enroll_folder(folder, engine, database)
+    assert (report.new_faces, report.reasons) == (1, {"excluded": 1})
+    manifest = database.manifest().sources["folder"]
+    assert (manifest.kind, manifest.label, manifest.details) == ("folder", str(folder), {"folders": [str(folder)]})
+
+
 def test_every_bad_file_is_counted_with_its_reason(engine, data, tmp_path, database):
     folder = tmp_path / "in"
     obama = folder / "obama"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.enroll_stashbox import box_folder
+from pipelines.enroll_stashbox_homes import box_folder
 from pipelines.enroll_stashbox_ledger import Ledger, SeenPicture
 from pipelines.erase import erase
 from pipelines.errors import InputError
