@@ -8,19 +8,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.enroll import enroll_folder
 from pipelines.enroll_local import forget_performers, run_job
-from pipelines.errors import StashUnreachable
+from pipelines.errors import PackMismatch, StashUnreachable
+from pipelines.faces.catalogue import OPEN
+from pipelines.faces.gallery import Performer
 from pipelines.faces.identify import Identifier
 from pipelines.identify_media import analyze_image
 from pipelines.jobs import JobContext, LocalEnrolRequest, job_type
 from pipelines.settings import Settings
 from pipelines.stash.limiter import Priority
 from pipelines.stash.retries import Retries
+from pipelines.store.performers import SourceInfo
+from pipelines.store.tables import face_table
+from tests.fakes.people import PACK
 from tests.fakes.stash import FakeStash, Library
 from tests.pipelines.local_home import FANSDB, LISTINGS, STASHDB, Home, Scans, quick_library, stashdb
 
@@ -261,13 +268,6 @@ def test_three_places_outvote_one(home: Home):
 
 def test_a_picture_must_be_the_person_that_other_sources_know(home: Home, tmp_path: Path):
     """A link to a stash-box whose faces are somebody else's: the picture stays out, whoever is right."""
-    from datetime import UTC, datetime
-
-    from pipelines.faces.catalogue import OPEN
-    from pipelines.faces.gallery import Performer
-    from pipelines.store.performers import SourceInfo
-    from pipelines.store.tables import face_table
-
     (face,) = analyze_image(home.scans.data / "faces/people/signer_b/01.jpg", home.scans.engine)
     columns = {"universal_id": [stashdb("Ann")], "source": ["x"], "source_sha256": [None]}
     columns |= {name: [0.9] for name in ("quality", "yaw_deg", "detection_score")}
@@ -373,6 +373,35 @@ def test_some_performers_only_leave_all_others_as_they_are(home: Home):
     assert set(home.enrolled()) == {f"stash:{a}", f"stash:{b}"}
     home.stash.vanish([int(b)], "performer")
     home.enroll(performers=[b])
+    assert set(home.enrolled()) == {f"stash:{a}"}
+
+
+@pytest.mark.parametrize("lost", ["last.json", "places.parquet", "performers.parquet"])
+def test_what_is_lost_between_two_runs_is_found_again(home: Home, lost: str):
+    """Among them what a kill right after publishing leaves."""
+    home.performer("Ann", "signer_a/01.jpg")
+    home.scene(SIGNER_B, home.performer("Bea"))
+    first = home.enroll()
+    (home.settings.portraits_path / lost).unlink()
+    again = home.enroll(engine=Unused())
+    assert (again.version, again.published, again.gates) == (first.version, False, first.gates)
+
+
+def test_templates_of_another_pack(home: Home):
+    def put(source_id: str, kind: str) -> None:
+        source = SourceInfo(id=source_id, kind=kind, updated=datetime.now(UTC))
+        columns = {"universal_id": ["local:x"], "source": ["x"], "source_sha256": [None]}
+        columns |= {name: [0.9] for name in ("quality", "yaw_deg", "detection_score")}
+        faces = face_table(columns, np.ones((1, PACK.template_dim), np.float32))
+        home.database.put(PACK, source, [Performer("local:x", "X")], faces, only=True)
+
+    a = home.performer("Ann", "signer_a/01.jpg")
+    put("folder", "folder")
+    with pytest.raises(PackMismatch):
+        home.enroll()
+    assert len(home.stash.requests) == 0
+    put("stash", "stash")
+    assert home.enroll().published
     assert set(home.enrolled()) == {f"stash:{a}"}
 
 
