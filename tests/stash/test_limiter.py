@@ -189,3 +189,32 @@ def test_a_long_write_keeps_its_turn():
         return order
 
     assert asyncio.run(scenario()) == ["long begins", "long ends", "short begins", "short ends"]
+
+
+@given(
+    per_second=st.floats(0.5, 50),
+    pauses=st.lists(st.floats(0.1, 90), min_size=1, max_size=3),
+    priority=st.sampled_from([BATCH, INTERACTIVE]),
+)
+def test_during_a_pause_nobody_is_served_and_the_longest_one_counts(
+    per_second: float, pauses: list[float], priority: Priority
+):
+    clock = FakeClock()
+    permits = Permits(per_second, clock)
+    served(permits, clock, [permits.enter(BATCH)])
+    began = clock.now
+    for seconds in pauses:
+        permits.pause(seconds)
+    assert permits.paused_s == max(pauses) or abs(permits.paused_s - max(pauses)) < 1e-6
+    (first, _), *_ = served(permits, clock, [permits.enter(priority) for _ in range(3)])
+    assert first >= began + max(pauses) - 1e-6
+    assert permits.paused_s < 1e-6
+
+
+def test_a_pause_holds_up_those_who_wait_already():
+    limiter = RateLimiter(10)
+    limiter.wait(BATCH)
+    limiter.pause(0.3)
+    began = time.monotonic()
+    asyncio.run(limiter.acquire(INTERACTIVE))
+    assert time.monotonic() - began >= 0.29

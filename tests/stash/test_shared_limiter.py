@@ -213,3 +213,17 @@ def test_a_removed_limiter_is_made_again_and_outlives_a_maker_that_dies_writing(
 
     asyncio.run(asyncio.wait_for(write(), 10))  # a lease of 1 s is over
     assert actor_pid() == made
+
+
+def test_limiters_of_other_names_have_rates_and_pauses_of_their_own(workers: list[Any]):
+    box, other = (SharedLimiter(50, name=f"limiter {name}") for name in "ab")
+    for limiter in (box, other):
+        limiter.wait(BATCH)
+    began = time.monotonic()
+    box.pause(1.5)
+    other.wait(BATCH)
+    assert time.monotonic() - began < 1.4
+    SharedLimiter(40, name="limiter a").wait(BATCH)  # another rate does not end the pause
+    assert time.monotonic() - began >= 1.5
+    for name in "ab":
+        ray.kill(ray.get_actor(f"limiter {name}", NAMESPACE))
