@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from pipelines.stash.retries import retry_after_s
 
 MOST_BYTES = 64 << 20
 MOST_REDIRECTS = 3
+MOST_HOSTS = 32
+"""Hosts to which connections are kept."""
 SILENCE_TIMEOUT_S = 20.0
 TOTAL_TIMEOUT_S = 120.0
 WAITS_S = (1.0, 4.0, 15.0)
@@ -94,13 +97,8 @@ class ImageFetcher:
         self._waits_s = waits_s
         self._most_bytes = most_bytes
         self._sleep = sleep
-        self._http = httpx.Client(
-            headers={"User-Agent": "stash-sense"},
-            timeout=httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_keepalive_connections=8),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._clients: dict[Host, httpx.Client] = {}
+        self._lock = threading.Lock()
 
     def fetch(self, url: str) -> bytes:
         """Returns the bytes behind the address of a picture.
@@ -158,7 +156,7 @@ class ImageFetcher:
         data = bytearray()
         name = f"{place.host}{urlsplit(place.target).path}"
         try:
-            with self._http.stream(
+            with self._client(place).stream(
                 "GET", place.url, headers={"Host": place.host_header}, extensions={"sni_hostname": place.host}
             ) as response:
                 if response.is_redirect:
@@ -173,6 +171,22 @@ class ImageFetcher:
         except httpx.RequestError as error:
             raise _Again(MediaUnreachable(f"{name} cannot be fetched: {type(error).__name__}.")) from error
         return bytes(data)
+
+    def _client(self, place: Place) -> httpx.Client:
+        """Returns the client of a host: connections by address must not be shared by the names of one address."""
+        with self._lock:
+            key = (place.host, place.port)
+            if key not in self._clients:
+                if len(self._clients) >= MOST_HOSTS:
+                    self._clients.pop(next(iter(self._clients)))
+                self._clients[key] = httpx.Client(
+                    headers={"User-Agent": "stash-sense"},
+                    timeout=httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+                    limits=httpx.Limits(max_keepalive_connections=8),
+                    follow_redirects=False,
+                    trust_env=False,
+                )
+            return self._clients[key]
 
     def _check_status(self, response: httpx.Response, name: str) -> None:
         status = response.status_code

@@ -5,6 +5,7 @@ Names are the box's own. Times are its text, RFC 3339; `instant` makes them comp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ BOX_PERFORMER = Selection(
 )
 BOX_OUTLINE = Selection("Performer", ("id", "name", "deleted", "merged_into_id", "updated"))
 
+_ID = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
+"""Ids become names of files here."""
 _LENGTHS = {"YEAR": 4, "MONTH": 7, "DAY": 10}
 
 
@@ -74,7 +77,7 @@ def performer_of(data: Mapping[str, Any]) -> BoxPerformer:
     """Returns the record of what a box answered. Raises StashRejected when it is none."""
     try:
         return BoxPerformer(
-            id=str(data["id"]).lower(),
+            id=_id(data["id"]),
             name=str(data.get("name") or "").strip(),
             disambiguation=str(data.get("disambiguation") or ""),
             aliases=tuple(dict.fromkeys(a.strip() for a in data.get("aliases") or () if a.strip())),
@@ -84,8 +87,8 @@ def performer_of(data: Mapping[str, Any]) -> BoxPerformer:
             career_start=data.get("career_start_year"),
             career_end=data.get("career_end_year"),
             images=tuple(_image(i) for i in data.get("images") or ()),
-            merged_ids=tuple(str(i).lower() for i in data.get("merged_ids") or ()),
-            merged_into_id=str(data.get("merged_into_id") or "").lower(),
+            merged_ids=tuple(_id(i) for i in data.get("merged_ids") or ()),
+            merged_into_id=_id(data["merged_into_id"]) if data.get("merged_into_id") else "",
             deleted=bool(data.get("deleted")),
             updated=str(data.get("updated") or ""),
         )
@@ -103,7 +106,15 @@ def instant(text: str) -> datetime:
 
 
 def _image(data: Mapping[str, Any]) -> BoxImage:
-    return BoxImage(str(data["id"]).lower(), str(data["url"]), data.get("width") or 0, data.get("height") or 0)
+    return BoxImage(_id(data["id"]), str(data["url"]), data.get("width") or 0, data.get("height") or 0)
+
+
+def _id(value: Any) -> str:
+    """Returns an id in lower case. Raises StashRejected for one that no stash-box gives."""
+    text = str(value).lower()
+    if not _ID.fullmatch(text):
+        raise StashRejected(f"The stash-box answered with the id {text[:80]!r}.", "Ids are letters, digits, - and _.")
+    return text
 
 
 def _fuzzy(date: Mapping[str, Any] | None) -> str:

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import InputError, StashUnauthorized, StashUnknownField, StashUnreachable
+from pipelines.errors import InputError, StashRejected, StashUnauthorized, StashUnknownField, StashUnreachable
 from pipelines.settings import Settings
 from pipelines.stash.limiter import RateLimiter
 from pipelines.stash.records import StashBox
 from pipelines.stash.retries import Retries
 from pipelines.stash.stashbox import IDS_AT_ONCE, StashBoxClient
 from pipelines.stash.stashbox_connect import chosen_boxes, configured_boxes, open_box, requests_per_s
-from pipelines.stash.stashbox_records import BoxPage, BoxPerformer
+from pipelines.stash.stashbox_records import BoxPage, BoxPerformer, performer_of
 from pipelines.stash.stashbox_walk import WalkState, walk
 from tests.fakes.stash import FakeStash, Library
 from tests.fakes.stashbox import KEY, FakeStashBox, World, box_uuid, sample_world
@@ -104,6 +104,19 @@ def test_many_ids_go_into_one_request(box, missing_is_error):
 def test_a_search(box):
     found = using(box, lambda client: client.search("obama"))
     assert [p.name for p in found] == ["barack_obama"]
+
+
+@pytest.mark.parametrize("wrong", ["../../etc/cron.d/x", "a/b", "", "a.b", "x" * 65])
+def test_an_id_that_could_be_a_path_is_refused(wrong):
+    good = {"id": "AB-1_2", "name": " x ", "images": [{"id": "C", "url": "u"}]}
+    assert (performer_of(good).id, performer_of(good).images[0].id, performer_of(good).name) == ("ab-1_2", "c", "x")
+    for bad in (
+        {**good, "id": wrong},
+        {**good, "images": [{"id": wrong, "url": "u"}]},
+        {**good, "merged_ids": [wrong]},
+    ):
+        with pytest.raises(StashRejected, match="id"):
+            performer_of(bad)
 
 
 def test_an_older_box_is_asked_for_what_it_knows(box):
