@@ -226,6 +226,36 @@ def write_stash_sense2(
     return folder
 
 
+def write_delta(
+    folder: Path,
+    start: str,
+    end: str,
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    schema: str = DELTA + CATALOGUE,
+    zipped: bool = True,
+) -> Path:
+    """Writes a delta as a release has it and returns the zip, or its folder."""
+    inner = folder / f"stash-sense2-delta-{start}-to-{end}"
+    inner.mkdir(parents=True)
+    connection = sqlite3.connect(inner / "delta.db")
+    connection.executescript(schema)
+    for table, rows in tables.items():
+        for row in rows:
+            marks = ", ".join("?" * len(row))
+            query = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608 - names of this file
+            connection.execute(query, list(row.values()))
+    connection.commit()
+    connection.close()
+    stated = {
+        "from_version": start,
+        "to_version": end,
+        "checksums": {"delta.db": f"sha256:{sha256(inner / 'delta.db')}"},
+    }
+    (inner / "delta_manifest.json").write_text(json.dumps(stated))
+    return zip_folder(inner, folder / f"{inner.name}.zip") if zipped else inner
+
+
 def picture_sha256(index: int) -> str:
     return hashlib.sha256(f"picture {index}".encode()).hexdigest()
 

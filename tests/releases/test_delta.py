@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipelines.releases.facts import Watch
 from pipelines.store.performers import PerformerDatabase
 from tests.fakes.packs import small_buffalo_l
 from tests.releases import bundles
-from tests.releases.bundles import Person
+from tests.releases.bundles import Person, write_delta
 from tests.releases.conftest import SmallRelease, photo_templates, templates_by_url
 
 Import = Callable[..., ImportReport]
@@ -55,36 +55,6 @@ def performer(number: int, name: str, endpoint: str = "stashdb", **facts: Any) -
     """Returns a row of `performers` of a delta; the server's number of a performer is the last digits of its id."""
     row = {"id": number, "endpoint": endpoint, "stashbox_id": bundles.uuid(number), "action": "upsert", "name": name}
     return {**row, "aliases_json": "[]", "images_json": "[]", **facts}
-
-
-def write_delta(
-    folder: Path,
-    start: str,
-    end: str,
-    tables: Mapping[str, Sequence[Mapping[str, Any]]],
-    *,
-    schema: str = bundles.DELTA + bundles.CATALOGUE,
-    zipped: bool = True,
-) -> Path:
-    """Writes a delta as a release has it and returns the zip, or its folder."""
-    inner = folder / f"stash-sense2-delta-{start}-to-{end}"
-    inner.mkdir(parents=True)
-    connection = sqlite3.connect(inner / "delta.db")
-    connection.executescript(schema)
-    for table, rows in tables.items():
-        for row in rows:
-            marks = ", ".join("?" * len(row))
-            query = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608 - this test's own names
-            connection.execute(query, list(row.values()))
-    connection.commit()
-    connection.close()
-    stated = {
-        "from_version": start,
-        "to_version": end,
-        "checksums": {"delta.db": f"sha256:{bundles.sha256(inner / 'delta.db')}"},
-    }
-    (inner / "delta_manifest.json").write_text(json.dumps(stated))
-    return bundles.zip_folder(inner, folder / f"{inner.name}.zip") if zipped else inner
 
 
 def by_name(database: PerformerDatabase) -> dict[str, dict[str, Any]]:
