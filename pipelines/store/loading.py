@@ -23,7 +23,7 @@ from pipelines.faces.templates import TemplateSpace
 from pipelines.faces.types import F32, I32
 from pipelines.store.manifest import Manifest
 from pipelines.store.people import People
-from pipelines.store.shards import SHARD_FILES, face_batches, shard_folder
+from pipelines.store.shards import SHARD_FILES, face_batches, readable, shard_folder
 from pipelines.store.tables import batch_templates
 
 
@@ -105,7 +105,8 @@ def _blocks(folder: Path, people: People, sources: Sequence[str]) -> Iterator[tu
     for source in sources:
         path = shard_folder(folder, source) / SHARD_FILES[1]
         entries = people.members.filter(pc.equal(people.members["source"], source))
-        owners = pq.read_table(path, columns=["universal_id"], memory_map=True)["universal_id"]
+        with readable(path):
+            owners = pq.read_table(path, columns=["universal_id"], memory_map=True)["universal_id"]
         numbers = pc.index_in(owners, value_set=entries["universal_id"].combine_chunks())
         rows = entries["row"].to_numpy()[numbers.to_numpy()]
         start = 0

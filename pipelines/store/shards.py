@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.durable import sync
-from pipelines.errors import InputError
+from pipelines.errors import DatabaseCorrupt, InputError
 from pipelines.store.domains import source_folder
 from pipelines.store.manifest import FileEntry, Manifest, SourceInfo
 from pipelines.store.tables import batch_templates, face_schema
+from pipelines.store.versions import RESTORE
 
 ROWS_A_GROUP = 8192
 """Faces of a row group, and of what is in memory at once: 16 MB with templates of 1024 numbers."""
@@ -63,9 +65,11 @@ def stored_shard(version: Path, manifest: Manifest, source: str) -> Shard:
     """Returns the shard of one source of a version."""
     folder = shard_folder(version, source)
     below = folder.relative_to(version).as_posix()
+    with readable(folder):
+        performers = pq.read_table(folder / SHARD_FILES[0], memory_map=True)
     return Shard(
         manifest.sources[source],
-        pq.read_table(folder / SHARD_FILES[0], memory_map=True),
+        performers,
         lambda: face_batches(folder / SHARD_FILES[1]),
         version,
         {name: manifest.files[f"{below}/{name}"] for name in SHARD_FILES},
@@ -74,8 +78,25 @@ def stored_shard(version: Path, manifest: Manifest, source: str) -> Shard:
 
 def face_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Yields the faces of a shard's file, one row group at a time; all columns by default."""
-    with pq.ParquetFile(path, memory_map=True) as file:
-        yield from file.iter_batches(ROWS_A_GROUP, columns=None if columns is None else list(columns))
+    with readable(path):
+        file = pq.ParquetFile(path, memory_map=True)
+    with file:
+        batches = file.iter_batches(ROWS_A_GROUP, columns=None if columns is None else list(columns))
+        while True:
+            with readable(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what Arrow says of a damaged or missing file inside the block into DatabaseCorrupt."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DatabaseCorrupt(f"{path} cannot be read: {error}.", RESTORE) from error
 
 
 def link_shard(shard: Shard, version: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.errors import DatabaseMissing, InputError, NoSpace, NotWritable, PackMismatch
+from pipelines.errors import DatabaseCorrupt, DatabaseMissing, InputError, NoSpace, NotWritable, PackMismatch
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import Performer, performer_table
 from pipelines.store.performers import PerformerDatabase
@@ -206,6 +206,19 @@ def test_everything_is_exported_or_some_people(database, tmp_path, kind):
     (tmp_path / "file").touch()
     with pytest.raises(NotWritable):
         database.export(tmp_path / "file" / "x", format=kind)
+
+
+@pytest.mark.parametrize("name", ["faces.parquet", "performers.parquet"])
+def test_a_damaged_shard_is_named_and_the_version_stays(database, name):
+    version = put(database, "release:a", *people(1, 2))
+    path = shard_folder(database.root / version, "release:a") / name
+    content = path.read_bytes()
+    path.write_bytes(b"x" * (len(content) // 2) + content[len(content) // 2 : -8] + b"x" * 8)
+    with pytest.raises(DatabaseCorrupt, match=name.split(".")[0] if name[0] == "f" else "release@a"):
+        put(database, "folder", ANN)
+    assert database.versions() == [version]
+    database.put(OPEN, source(), [ANN], faces(["local:ann"]), only=True)
+    assert found(database) == ["local:ann"]
 
 
 def test_too_little_space_is_said_before_the_index_is_built(database, monkeypatch):
