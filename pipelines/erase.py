@@ -136,7 +136,7 @@ def _knowing(database: PerformerDatabase, version: str, ids: Collection[str]) ->
     for one in dict.fromkeys(name for name in chosen if name is not None):
         try:
             people = database.performers(one)
-        except (OSError, DatabaseError):
+        except DatabaseError:
             continue
         if having(people, ids).any():
             return one

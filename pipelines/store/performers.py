@@ -33,7 +33,7 @@ from pipelines.store.loading import load_gallery
 from pipelines.store.manifest import DATABASE_FORMAT, FileEntry, Manifest, SourceInfo, SourceKind
 from pipelines.store.people import having
 from pipelines.store.publishing import NoFaces, VersionPlan, cast, fill
-from pipelines.store.shards import SHARD_FILES, Shard, shard_folder, stored_shards
+from pipelines.store.shards import SHARD_FILES, Shard, readable, shard_folder, stored_shards
 from pipelines.store.tables import EnrolledFaces, check_performers, enrolled_faces, new_faces
 from pipelines.store.versions import RESTORE, VersionFolders
 
@@ -381,4 +381,5 @@ def _batches(faces: Faces) -> Iterator[pa.RecordBatch]:
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    return pq.read_table(path, columns=None if columns is None else list(columns), memory_map=True)
+    with readable(path):
+        return pq.read_table(path, columns=None if columns is None else list(columns), memory_map=True)
