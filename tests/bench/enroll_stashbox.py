@@ -28,8 +28,8 @@ from pathlib import Path
 from tests.bench.report import Options, Report
 from tests.fakes.stashbox import StashBoxProcess
 
-PERFORMERS, PHOTOS = 300, 3
-LIMITED_PERFORMERS = 110
+PERFORMERS, PHOTOS = 200, 3
+LIMITED_PERFORMERS = 90
 LIMIT_PER_MINUTE = 240
 SHARE = 1.0
 

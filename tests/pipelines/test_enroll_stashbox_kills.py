@@ -24,7 +24,7 @@ from serve_app.ray_env import free_port
 from tests.fakes.stashbox import FakeStashBox, large_world
 
 COMMAND = (sys.executable, "-c", "from serve_app.cli import main; main()", "enroll", "stashbox", "--json")
-PERFORMERS = 51
+PERFORMERS = 24
 IN_HAND = 2 * (3 + 8)
 """Pictures that two workers have fetched for a performer that is not written yet, and ahead of it."""
 

@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pillow
 
 _SPACE = uuid.UUID("6f5b3c1e-0b51-4c3e-9a57-5f1b7d0e2a11")
+LARGE_PX = 300
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -137,10 +139,13 @@ def sample_world(data: Path) -> World:
 
 
 def large_world(data: Path, performers: int, photos: int = 3) -> World:
-    """Returns a box of so many performers with that many photos each; no two pictures have the same bytes."""
+    """Returns a box of so many performers with that many photos each; no two pictures have the same bytes.
+
+    The photos are those of the test data that are large enough to be enrolled.
+    """
     world = World()
-    people = [sorted(f.glob("*.jpg")) for f in sorted((data / "faces" / "people").iterdir())]
-    people = [photos_of for photos_of in people if photos_of]
+    large = [p for p in sorted((data / "faces" / "people").glob("*/*.jpg")) if min(Pillow.open(p).size) >= LARGE_PX]
+    people = [list(photos_of) for _, photos_of in groupby(large, key=lambda p: p.parent)]
     for number in range(performers):
         found = people[number % len(people)]
         chosen = [found[i % len(found)] for i in range(photos)]
