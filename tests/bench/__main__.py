@@ -26,6 +26,7 @@ NOT_BENCHMARKS = {
     "scan_sides",
     "scan_stash",
     "match_library",
+    "swap_load",
 }
 
 
