@@ -6,17 +6,16 @@ in blocks from where they lie (mapped files), never all at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.errors import InputError
-from pipelines.faces.gallery import Performer
+from pipelines.faces.gallery import Performer, is_universal_id
 from pipelines.faces.types import F32
 from pipelines.releases.facts import Watch
 from pipelines.store.performers import PerformerDatabase
@@ -31,6 +30,9 @@ ROWS = 8192
 _KEY = "#face="
 """Between a picture's URL and the number that deltas call the face by; a fragment, so the URL still opens."""
 _LOCAL = ("local:", "stash:")
+_LONGEST = 1000
+"""Characters of a name, an id or a URL."""
+_YEARS = range(1850, 2150)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,12 +148,54 @@ def is_local(universal_id: str) -> bool:
     return universal_id.startswith(_LOCAL)
 
 
-def new_performer(**facts: Any) -> Performer | None:
-    """Returns the performer; None when name or id cannot be used."""
-    try:
-        return Performer(**facts)
-    except InputError:
+def usable_id(text: object) -> TypeGuard[str]:
+    """Returns whether something is a universal id that means something here."""
+    if not isinstance(text, str) or len(text) > _LONGEST or not is_universal_id(text) or is_local(text):
+        return False
+    return text == clean(text)
+
+
+def clean(text: object) -> str:
+    """Returns a text as it can be stored; empty for what is none."""
+    if not isinstance(text, str):
+        return ""
+    return text[:_LONGEST].encode("utf-8", "replace").decode("utf-8").replace("\0", "").strip()
+
+
+def new_performer(
+    universal_id: str,
+    name: object,
+    *,
+    aliases: Iterable[object] = (),
+    ids: Iterable[object] = (),
+    image_url: object = None,
+    career_start: int | None = None,
+    career_end: int | None = None,
+    **texts: object,
+) -> Performer | None:
+    """Returns the performer, with what of the given facts can be used; None when name or id cannot.
+
+    Args:
+        texts: disambiguation, gender, country, birth_date.
+    """
+    shown, url = clean(name), clean(image_url)
+    if not usable_id(universal_id) or not shown:
         return None
+    others = dict.fromkeys(clean(alias) for alias in aliases)
+    return Performer(
+        universal_id,
+        shown,
+        aliases=tuple(alias for alias in others if alias not in {"", shown}),
+        image_url=url if url.startswith(("https://", "http://")) else None,
+        ids=tuple(i for i in ids if usable_id(i)),
+        career_start=_year(career_start),
+        career_end=_year(career_end),
+        **{field: clean(value) or None for field, value in texts.items()},
+    )
+
+
+def _year(value: int | None) -> int | None:
+    return value if value in _YEARS else None
 
 
 def _counted(skipped: dict[str, int]) -> dict[str, int]:

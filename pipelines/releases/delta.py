@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import ReleaseCorrupt, ReleaseGap
-from pipelines.faces.gallery import Performer, is_universal_id
+from pipelines.faces.gallery import Performer
 from pipelines.faces.packs import ModelPack
 from pipelines.faces.templates import unit
-from pipelines.releases.bundle import F16, I64, Bundle, TakeTemplates, is_local, new_performer
+from pipelines.releases.bundle import F16, I64, Bundle, TakeTemplates, new_performer, usable_id
 from pipelines.releases.facts import ReleaseFacts, Watch
 from pipelines.releases.links import code_by_id
 from pipelines.releases.performers_db import Columns, catalogue_number, has_table, opened, select, universal_id
@@ -163,7 +163,7 @@ class _Replay:
 
     def _performer(self, row: Mapping[str, Any]) -> None:
         own_id = _id_of(row)
-        if not is_universal_id(own_id) or is_local(own_id):
+        if not usable_id(own_id):
             self._count("bad_performers")
             return
         code = self._codes.get(own_id)
@@ -171,16 +171,16 @@ class _Replay:
             self._remove_performer(own_id, code, row)
             return
         fresh = new_performer(
-            universal_id=own_id,
-            name=(row["name"] or "").strip(),
-            aliases=_texts(row["aliases_json"]),
-            disambiguation=row["disambiguation"] or None,
-            gender=row["gender"] or None,
-            country=row["country"] or None,
-            birth_date=row["birth_date"] or None,
+            own_id,
+            row["name"],
+            aliases=_listed(row["aliases_json"]),
             image_url=_first_url(row["images_json"]),
-            career_start=row["career_start_year"] or None,
-            career_end=row["career_end_year"] or None,
+            career_start=row["career_start_year"],
+            career_end=row["career_end_year"],
+            disambiguation=row["disambiguation"],
+            gender=row["gender"],
+            country=row["country"],
+            birth_date=row["birth_date"],
         )
         if fresh is None:
             self._count("bad_performers")
@@ -283,11 +283,7 @@ class _Replay:
         # With the catalogue's name it is the universal id that counts: the same number may be somebody else's here.
         own_id = f"{catalogue}:{number}" if catalogue else before.universal_id if before else ""
         fresh = new_performer(
-            universal_id=own_id,
-            name=(row["canonical_name"] or "").strip(),
-            gender=row["gender"] or None,
-            country=row["country"] or None,
-            image_url=row["image_url"] or None,
+            own_id, row["canonical_name"], image_url=row["image_url"], gender=row["gender"], country=row["country"]
         )
         if fresh is None:
             self._count("bad_performers")
@@ -368,21 +364,15 @@ def _either(old: TakeTemplates, count: int, new: F16) -> TakeTemplates:
     return take
 
 
-def _texts(listed: str | None) -> tuple[str, ...]:
-    """Returns the texts of a JSON list; nothing for what is none."""
-    values = _json(listed)
-    return tuple(v.strip() for v in values if isinstance(v, str) and v.strip()) if isinstance(values, list) else ()
+def _first_url(listed: str | None) -> object:
+    first = next(iter(_listed(listed)), None)
+    return first.get("url") if isinstance(first, dict) else first
 
 
-def _first_url(listed: str | None) -> str | None:
-    values = _json(listed)
-    first = values[0] if isinstance(values, list) and values else None
-    url = first.get("url") if isinstance(first, dict) else first
-    return url if isinstance(url, str) and url else None
-
-
-def _json(text: str | None) -> object:
+def _listed(text: str | None) -> list[object]:
+    """Returns the values of a JSON list; nothing for what is none."""
     try:
-        return json.loads(text) if text else None
+        values = json.loads(text) if text else None
     except (ValueError, RecursionError):
-        return None
+        return []
+    return values if isinstance(values, list) else []

@@ -20,7 +20,7 @@ from pipelines.releases.facts import PACK_IDS, ReleaseFacts, ReleaseKind, Watch
 MANIFEST = "manifest.json"
 DELTA_MANIFEST = "delta_manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
-MAX_JSON_BYTES = 512 << 20
+MAX_JSON_BYTES = 256 << 20
 """Of one JSON file; performers.json with 366,794 faces has 26 MB."""
 
 REQUIRED: Mapping[ReleaseKind, tuple[str, ...]] = {

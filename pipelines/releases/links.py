@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.errors import ReleaseCorrupt
-from pipelines.faces.gallery import Performer, is_universal_id
-from pipelines.releases.bundle import Bundle, is_local
+from pipelines.faces.gallery import Performer
+from pipelines.releases.bundle import Bundle, clean, usable_id
 from pipelines.releases.files import as_list, read_json
 
 LINKS_FILE, ALIASES_FILE = "performer_links.json", "aliases.json"
@@ -34,11 +34,8 @@ def linked(bundle: Bundle, folder: Path) -> Bundle:
 
 def read_groups(path: Path) -> list[list[str]]:
     """Returns the groups of universal ids; what is no universal id, or of one installation only, is left out."""
-    groups = []
-    for group in as_list(read_json(path), path.name):
-        ids = [i for i in as_list(group, path.name) if isinstance(i, str) and is_universal_id(i) and not is_local(i)]
-        groups.append(ids)
-    return groups
+    groups = as_list(read_json(path), path.name)
+    return [[i for i in as_list(group, path.name) if usable_id(i)] for group in groups]
 
 
 def read_aliases(path: Path) -> dict[str, list[str]]:
@@ -47,7 +44,7 @@ def read_aliases(path: Path) -> dict[str, list[str]]:
     if not isinstance(found, dict):
         raise ReleaseCorrupt(f"{path.name} holds no names by id.", "Download the release again.")
     return {
-        universal_id: [name for name in as_list(names, path.name) if isinstance(name, str) and name.strip()]
+        universal_id: [name for name in map(clean, as_list(names, path.name)) if name]
         for universal_id, names in found.items()
     }
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from pipelines.errors import ReleaseCorrupt
 from pipelines.faces.gallery import Performer, is_universal_id
-from pipelines.releases.bundle import I64, Bundle, TakeTemplates, is_local, new_performer
+from pipelines.releases.bundle import I64, Bundle, TakeTemplates, clean, is_local, new_performer
 from pipelines.releases.facts import ReleaseFacts
 from pipelines.releases.files import as_list, read_json, require_count
 from pipelines.releases.performers_db import (
@@ -128,19 +128,18 @@ def _performer(universal_id: object, listed: Mapping[str, Any], known: KnownPerf
     if row is None and not shown:
         return None, "unknown_performers"
     row = row or KnownPerformer("")
-    name = _text(shown.get("name")) or row.name.strip()
     performer = new_performer(
-        universal_id=universal_id,
-        name=name,
-        aliases=tuple(alias for alias in dict.fromkeys(row.aliases) if alias != name),
-        disambiguation=row.disambiguation or None,
-        gender=_text(shown.get("gender")) or row.gender or None,
-        country=_text(shown.get("country")) or row.country or None,
-        birth_date=row.birth_date or None,
-        image_url=_text(shown.get("image_url")) or row.image_url or None,
-        ids=tuple(i for i in row.ids if is_universal_id(i) and not is_local(i)),
-        career_start=row.career_start or None,
-        career_end=row.career_end or None,
+        universal_id,
+        clean(shown.get("name")) or row.name,
+        aliases=row.aliases,
+        ids=row.ids,
+        image_url=shown.get("image_url") or row.image_url,
+        career_start=row.career_start,
+        career_end=row.career_end,
+        disambiguation=row.disambiguation,
+        gender=shown.get("gender") or row.gender,
+        country=shown.get("country") or row.country,
+        birth_date=row.birth_date,
     )
     return performer, "bad_performers"
 
@@ -150,10 +149,6 @@ def _of_catalogue(universal_id: str, known: KnownPerformers) -> KnownPerformer |
     number = catalogue_number(universal_id)
     row = known.by_number.get(number) if number is not None else None
     return None if row is None or row.linked else row
-
-
-def _text(value: object) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None
 
 
 def _taken(values: npt.NDArray[np.float32], row: I64, listed: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

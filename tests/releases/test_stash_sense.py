@@ -160,6 +160,27 @@ def test_ids_of_one_installation_and_unusable_names_are_left_out(tmp_path: Path,
     assert report.skipped == {"local_ids": 2, "bad_performers": 1 + FACES // 12}
 
 
+def test_facts_that_cannot_be_stored_are_left_out_of_a_performer(
+    tmp_path: Path, database: PerformerDatabase, import_old: Import
+):
+    release = stash_sense_release(tmp_path / "bundle")
+    one = release.persons[0].universal_id
+    odd = {"name": "Odd \ud800 name\0", "country": ["GB"], "image_url": "javascript:alert(1)", "gender": 7}
+    edit_json(release.folder / "performers.json", lambda p: {**p, one: odd})
+    connection = sqlite3.connect(release.folder / "performers.db")
+    connection.execute("UPDATE performers SET career_start_year = 99999999999, career_end_year = -4 WHERE id = 1")
+    connection.execute("UPDATE performers SET disambiguation = ?, image_url = NULL WHERE id = 1", ("x" * 5000,))
+    connection.execute("INSERT INTO stashbox_ids VALUES (1, 'local', '12', NULL), (1, 'fansdb', 'a b', NULL)")
+    connection.commit()
+    connection.close()
+    bundles.change_manifest(release.folder)
+    assert import_old(release.folder).performers == 12
+    row = {row["universal_id"]: row for row in database.source_performers(SOURCE).to_pylist()}[one]
+    assert (row["name"], row["country"], row["image_url"], row["gender"]) == ("Odd ? name", None, None, None)
+    assert (row["career_start"], row["career_end"], row["disambiguation"]) == (None, None, "x" * 1000)
+    assert row["ids"] == ["local.org:12", one]
+
+
 def test_optional_files_and_new_columns_do_not_matter(tmp_path: Path, import_old: Import):
     release = stash_sense_release(tmp_path / "bundle")
     (release.folder / "face_adaface.voy").write_bytes(b"of no use here")
