@@ -228,5 +228,6 @@ class Erased(BaseModel):
     matches: int = Field(description="Times the person was named in stored matches.")
     candidates: int = Field(description="Times the person was a candidate in stored matches.")
     match_rows: int = Field(description="Rows of the Parquet files of matches.")
-    kept_faces: int = Field(description="What enrolments kept to be quicker the next time.")
+    seen_faces: int = Field(description="Faces that enrolments kept to be quicker the next time.")
+    seen_performers: int = Field(description="Performers that enrolments kept something of.")
     crops: int = Field(description="Kept pictures of faces, whoever they show.")

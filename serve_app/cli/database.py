@@ -273,7 +273,7 @@ def erase(
         stdout.print(
             f"Removed {removed['faces']:,} faces of {removed['performers']:,} entries from {len(removed['versions'])} "
             f"versions, {report['scanned_faces']:,} faces of scans, {report['matches']:,} matches and "
-            f"{report['kept_faces']:,} faces kept by enrolments. Ids: {', '.join(removed['ids'])}.",
+            f"{report['seen_faces']:,} faces kept by enrolments. Ids: {', '.join(removed['ids'])}.",
             soft_wrap=True,
         )
 

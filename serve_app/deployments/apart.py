@@ -120,7 +120,8 @@ def erase(settings: Settings, universal_id: str, *, also_exclude: bool) -> dict[
     report = erase_everywhere(settings, [universal_id]).to_dict()
     answer = {**report.pop("database"), **report}
     if not any(
-        answer[name] for name in ("performers", "faces", "scanned_faces", "matches", "candidates", "kept_faces")
+        answer[name]
+        for name in ("performers", "faces", "scanned_faces", "matches", "candidates", "seen_faces", "seen_performers")
     ):
         raise PersonUnknown(f"Nothing is known of {universal_id!r}.", "GET /people lists who is enrolled.")
     return answer
