@@ -174,11 +174,15 @@ def test_gallery_by_id_with_a_broken_image(client: httpx.Client, server: Serving
     ok(client.delete("/settings/max_gallery_images"))
 
 
-def with_ids_of(server: Serving, endpoint: str, domain: str) -> str:
-    """Writes a database version whose performers have the ids of a stash-box, and a country; returns its id."""
+def with_ids_of(server: Serving, endpoint: str | None, domain: str) -> str:
+    """Writes a version whose performers have the ids of a stash-box or of Stash, and a country; returns its id."""
     source, table, faces = gave(server)
     people = [str(i).split(":", 1)[1] for i in table["universal_id"].to_pylist()]
-    ids = [f"{domain}:{sample_stash_id(name, endpoint)}" for name in people]
+    rows = {row.name: row.id for row in server.stash.library.performers.values()}
+    own = [
+        rows[name.replace("_", " ").title()] if endpoint is None else sample_stash_id(name, endpoint) for name in people
+    ]
+    ids = [f"{domain}:{one}" for one in own]
     for name, values in (("universal_id", ids), ("country", ["US"] * len(ids))):
         column = table.column_names.index(name)
         table = table.set_column(column, table.schema.field(name), pa.array(values, pa.string()))
@@ -199,9 +203,9 @@ def with_ids(faces: pa.Table, ids: dict[str, str]) -> pa.Table:
     return faces.set_column(column, faces.schema.field("universal_id"), pa.array(mapped, pa.string()))
 
 
-@pytest.mark.parametrize(("endpoint", "domain"), [(STASHDB, "stashdb.org"), (FANSDB, "fansdb.cc")])
+@pytest.mark.parametrize(("endpoint", "domain"), [(STASHDB, "stashdb.org"), (FANSDB, "fansdb.cc"), (None, "stash")])
 def test_tagged_performers_get_the_boost_whatever_their_box(
-    client: httpx.Client, server: Serving, data: Path, endpoint: str, domain: str
+    client: httpx.Client, server: Serving, data: Path, endpoint: str | None, domain: str
 ) -> None:
     before = gave(server)
     version = with_ids_of(server, endpoint, domain)
