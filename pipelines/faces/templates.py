@@ -35,6 +35,8 @@ percentile of the best impostor 0.20 to 0.28. Without a prior they range from -0
 
 MEAN_FORMAT = 1
 _TINY = 1e-12
+_ROWS_AT_ONCE = 8192
+"""Templates that are scaled at once: those of a whole gallery would be held three times otherwise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,14 +148,21 @@ class TemplateSpace:
         """Returns (n, projected_dim) float32, unit length, for (n, template_dim) raw templates; n may be 0."""
         if templates.ndim != 2 or templates.shape[1] != self.template_dim:
             raise InputError(f"Templates have shape {templates.shape}, must be (n, {self.template_dim}).")
-        parts, start = [], 0
-        for dimension, weight in zip(self.dimensions, self.weights, strict=True):
-            stop = start + dimension
-            if weight > 0:
-                centred = unit(templates[:, start:stop]) - self.centre[start:stop]
-                parts.append(unit(centred) * np.float32(np.sqrt(weight)))
-            start = stop
-        return np.concatenate(parts, axis=1)
+        projected = np.empty((len(templates), self.projected_dim), dtype=np.float32)
+        for first in range(0, len(templates), _ROWS_AT_ONCE):
+            block, start, column = templates[first : first + _ROWS_AT_ONCE], 0, 0
+            for dimension, weight in zip(self.dimensions, self.weights, strict=True):
+                stop = start + dimension
+                if weight > 0:
+                    centred = unit(unit(block[:, start:stop]) - self.centre[start:stop])
+                    np.multiply(
+                        centred,
+                        np.float32(np.sqrt(weight)),
+                        out=projected[first : first + len(block), column : column + dimension],
+                    )
+                    column += dimension
+                start = stop
+        return projected
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the space as JSON-ready values; floats survive exactly."""
@@ -211,7 +220,9 @@ def _centre(pack: ModelPack, means: F32) -> F32:
         return zeros
     prior = load_pack_mean(pack)
     weighted = (prior.mean if prior else zeros) * PRIOR_STRENGTH
-    total = weighted + _unit_parts(pack, means).sum(axis=0, dtype=np.float64)
+    total = weighted.astype(np.float64)
+    for first in range(0, len(means), _ROWS_AT_ONCE):
+        total += _unit_parts(pack, means[first : first + _ROWS_AT_ONCE]).sum(axis=0, dtype=np.float64)
     centre: F32 = (total / (len(means) + PRIOR_STRENGTH)).astype(np.float32)
     return centre
 

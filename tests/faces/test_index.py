@@ -285,3 +285,38 @@ def test_many_queries_equal_brute_force_where_performers_have_several_photos(dty
     hits = index.search(queries, 10)
     np.testing.assert_array_equal(hits.performers, np.tile(performers, (4, 1)))
     np.testing.assert_allclose(hits.scores, np.tile(scores, (4, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 40, 1200])
+@pytest.mark.parametrize("several", [True, False])
+def test_hidden_performers_are_as_if_they_were_not_there(count, several):
+    """In each way of searching: the exact answer without them, however many of the best they are."""
+    vectors, owner = clustered(900, 64)
+    owner = owner if several else np.arange(900, dtype=np.int32)
+    index = FaceIndex.build(vectors, owner, template_id="t", dtype="float16", threads=2)
+    stored = index._vectors.original(slice(None))
+    queries = stored[np.arange(count) % 900]
+    best = index.search(queries[:60], 8).performers
+    gone = np.union1d(best[:20], best[20:60, 0])
+    hiding = index.hiding(gone)
+    kept = ~np.isin(owner, gone)
+    assert (hiding.count, hiding.hidden, index.hidden) == (900, int((~kept).sum()), 0)
+    performers, scores = brute_force(stored[kept], owner[kept], queries, 10)
+    hits = hiding.search(queries, 10)
+    np.testing.assert_allclose(hits.scores, scores, atol=1e-5)
+    assert (hits.performers == performers).mean() > 0.999
+    assert not np.isin(hits.performers, gone).any()
+    assert np.isneginf(hiding.scores_of(queries[:2], gone[:2])).all()
+    np.testing.assert_array_equal(
+        hiding.hiding(gone[:0]).search(queries, 5).performers, index.search(queries, 5).performers
+    )
+    everybody = index.hiding(owner)
+    assert (everybody.search(queries[:3], 2).performers == -1).all()
+
+
+def test_an_index_is_saved_whole_whoever_is_hidden(tmp_path):
+    vectors, owner = clustered(60, 16)
+    index = FaceIndex.build(vectors, owner, template_id="t")
+    index.hiding(owner[:5]).save(tmp_path)
+    hits = FaceIndex.load(tmp_path).search(vectors, 3)
+    np.testing.assert_array_equal(hits.performers, index.search(vectors, 3).performers)
