@@ -12,6 +12,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +29,9 @@ from pipelines.releases.facts import Watch
 Library = Literal["voyager", "usearch"]
 
 POLL_S = 0.05
+PATIENCE_S = 120.0
+BYTES_A_SECOND = 2 << 20
+"""An index is given `PATIENCE_S` and a second for each of so many bytes; 150 MB a second were measured on 2 cores."""
 _READER = Path(__file__).with_name("index_reader.py")
 _NOT_READABLE = 3
 
@@ -58,11 +63,15 @@ def read_vectors(library: Library, index: Path, folder: Path, dimension: int, wa
     require(library)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile() as answer, TemporaryFile() as complaints:
-        code = _run_child([library, str(index.resolve()), str(folder.resolve())], answer, complaints, watch)
+        patience_s = PATIENCE_S + index.stat().st_size / BYTES_A_SECOND
+        words = [library, str(index.resolve()), str(folder.resolve())]
+        code = _run_child(words, answer, complaints, watch, patience_s)
         answer.seek(0)
         said = answer.read().decode(errors="replace")
         complaints.seek(0)
         complaint = complaints.read()[-500:].decode(errors="replace").strip()
+    if code is None:
+        raise _unreadable(index, f"reading it took more than {patience_s:.0f} s")
     if code < 0:
         name = signal.Signals(-code).name
         raise _unreadable(index, f"reading it ended the process that did it ({name})")
@@ -95,8 +104,10 @@ def _unreadable(index: Path, reason: str) -> ReleaseCorrupt:
     return ReleaseCorrupt(f"{index.name} cannot be read: {reason}.", "Download the release again.")
 
 
-def _run_child(words: list[str], answer: IO[bytes], complaints: IO[bytes], watch: Watch) -> int:
-    """Returns the exit code of the child. What `watch` raises ends it and reaches the caller."""
+def _run_child(
+    words: list[str], answer: IO[bytes], complaints: IO[bytes], watch: Watch, patience_s: float
+) -> int | None:
+    """Returns the exit code of the child, None when it took too long. What `watch` raises ends it too."""
     limited = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     child = subprocess.Popen(  # noqa: S603 - a fixed command
         [sys.executable, "-P", str(_READER), *words],
@@ -104,13 +115,13 @@ def _run_child(words: list[str], answer: IO[bytes], complaints: IO[bytes], watch
         stderr=complaints,
         env=limited,
     )
+    deadline = time.monotonic() + patience_s
     with child:
         try:
-            while True:
+            while time.monotonic() < deadline:
                 watch.check()
-                try:
+                with suppress(subprocess.TimeoutExpired):
                     return child.wait(POLL_S)
-                except subprocess.TimeoutExpired:
-                    continue
+            return None
         finally:
             child.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,26 @@ def test_stopping_ends_the_reader(tmp_path: Path, values: np.ndarray):
     with pytest.raises(Stopped):
         read_vectors("voyager", path, tmp_path / "out", DIMENSION, Watch(should_stop=lambda: True))
     assert not [c for c in psutil.Process(os.getpid()).children() if str(path) in c.cmdline()]
+
+
+def test_a_reader_that_does_not_end_is_given_up(tmp_path: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    path = write_voyager(tmp_path / "a.voy", values)
+    monkeypatch.setattr(vectors_module, "PATIENCE_S", 0.3)
+    with pytest.raises(ReleaseCorrupt, match="took more than 0 s"):
+        read_vectors("voyager", path, tmp_path / "out", DIMENSION, Watch(should_stop=stop_the_reader(path)))
+    assert not [c for c in psutil.Process(os.getpid()).children() if str(path) in c.cmdline()]
+
+
+def stop_the_reader(path: Path) -> Callable[[], bool]:
+    """Returns a question that freezes the reader of that index before it says no."""
+
+    def ask() -> bool:
+        for child in psutil.Process().children():
+            if str(path) in child.cmdline():
+                child.suspend()
+        return False
+
+    return ask
 
 
 def test_a_missing_library_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
