@@ -12,20 +12,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.enroll_stashbox import (
-    BoxEnrolment,
-    EnrollStashboxRequest,
-    EnrolProgress,
-    box_folder,
-    box_gates,
-    enroll_stashbox,
-    erase_seen,
-    run_job,
-)
+from pipelines.enroll_stashbox import enroll_stashbox, run_job
+from pipelines.enroll_stashbox_homes import box_folder, box_gates, erase_seen
+from pipelines.enroll_stashbox_records import BoxEnrolment, EnrolProgress
 from pipelines.errors import StashUnreachable
 from pipelines.faces.catalogue import BUFFALO_L, OPEN
 from pipelines.faces.identify import Identifier
-from pipelines.jobs import JobContext, job_type
+from pipelines.jobs import EnrollStashboxRequest, JobContext, job_type
 from pipelines.media.images import load_image
 from pipelines.settings import Settings
 from pipelines.stash.records import StashBox
