@@ -187,7 +187,8 @@ class _Run:
         allowed = {i: p for i, p in self._listed.performers.items() if i not in self._barred}
         self._pictures.compact(self._should_stop)
         places = [place for place in self._places if place.performer_id in allowed]
-        digest = self._digest(allowed, places, stamps)
+        known = self._shard.stamps()  # before anything is chosen: another process may publish meanwhile
+        digest = self._digest(allowed, places, stamps, known)
         last = self._state.read_last()
         if last.get("digest") == digest and not self._request.full:
             noted = {name: last.get(name, {}) for name in ("enrolled", "faces", "gates")}
@@ -215,7 +216,10 @@ class _Run:
         facts = {"performers of Stash": len(self._listed.performers), "enrolled": len(chosen.performers)}
         facts |= Counter(self._barred.values())
         page = self._report.write(self._state.report, title="Enrolment from Stash", facts=facts)
-        noted = {"digest": self._digest(allowed, places, stamps), **enrolled}
+        known = {source: stamp for source, stamp in known.items() if source != DOMAIN}
+        if DOMAIN in (now := self._shard.stamps()):
+            known[DOMAIN] = now[DOMAIN]
+        noted = {"digest": self._digest(allowed, places, stamps, known), **enrolled}
         self._state.write_last(noted)
         return replace(
             self._facts(),
@@ -323,11 +327,17 @@ class _Run:
 
     # --- telling
 
-    def _digest(self, allowed: Mapping[str, LocalPerformer], places: Sequence[Place], stamps: Stamps) -> str:
-        """Returns a digest of all that decides what is enrolled."""
+    def _digest(
+        self,
+        allowed: Mapping[str, LocalPerformer],
+        places: Sequence[Place],
+        stamps: Stamps,
+        sources: Mapping[str, str],
+    ) -> str:
+        """Returns a digest of all that decides what is enrolled, and of what is."""
         digest = hashlib.sha256()
         for part in (
-            (self._database.current(), self._state.gates.digest, self._state.recipe.digest, self._pack.template_id),
+            (sorted(sources.items()), self._state.gates.digest, self._state.recipe.digest, self._pack.template_id),
             *((p.id, p.updated_at, p.sha256, p.image_url) for p in allowed.values()),
             *((*place.key, place.performer_id, stamp_of(place, stamps)) for place in places),
         ):

@@ -40,6 +40,14 @@ class LocalShard:
         if not self.alone():
             self._database.load(pack=self._pack)
 
+    def stamps(self) -> dict[str, str]:
+        """Returns, by source id of the current version, what changes whenever its faces do."""
+        try:
+            sources = self._database.manifest().sources.values()
+        except DatabaseMissing:
+            return {}
+        return {source.id: f"{source.updated.isoformat()} {source.faces}" for source in sources}
+
     def publish(
         self,
         chosen: Chosen,

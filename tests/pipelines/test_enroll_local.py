@@ -237,6 +237,18 @@ def test_a_wrong_tag_is_refused_by_what_another_source_knows(home: Home, tmp_pat
     assert "local:bea" in page["rows"][0]["examples"][0]["detail"]
 
 
+def test_what_is_learned_later_takes_a_wrong_face_away(home: Home, tmp_path: Path):
+    wrong = home.performer("Xena")
+    home.scene(SIGNER_B, wrong)
+    assert home.enroll().faces == {"scene": 4}  # nobody knew better
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "Bea").symlink_to(home.scans.data / "faces" / "people" / "signer_b")
+    enroll_folder(tmp_path / "people", home.scans.engine, home.database)
+    report = home.enroll(engine=Unused())
+    assert (report.gates, report.published, home.enrolled()) == ({"other_person": 1}, True, {})
+    assert named(home, "signer_b/03.jpg") == "local:bea"
+
+
 def test_what_nothing_decides_is_left_out(home: Home):
     x = home.performer("Xena")
     home.scene(SIGNER_A, x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.enroll_local_choice import GATES, MOST_FACES, choose
@@ -17,7 +17,6 @@ from pipelines.enroll_report import GateReport
 from tests.fakes.people import PACK, People, face
 
 PEOPLE = People(6)
-LETTERS = "abcdef"
 
 
 def place(number: int, performer_id: str, person: int, faces: int = 2) -> tuple[Place, Judged]:
@@ -42,6 +41,7 @@ def chosen(pictures: dict[str, int], own: dict[str, int], places: list[tuple[str
     return {int(s.split("/")[1].split("@")[0]) for s in sources if s.startswith("scene")}, report.counts, found
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=7), st.sampled_from([None, 0, 1]), st.booleans())
 def test_places_of_one_performer(people: list[int], anchor: int | None, by_picture: bool):
     pictures = {"1": anchor} if anchor is not None and by_picture else {}
@@ -60,6 +60,7 @@ def test_places_of_one_performer(people: list[int], anchor: int | None, by_pictu
     assert counts.get("undecided" if undecided else "outlier", 0) == len(people) - len(expected)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("123"), st.integers(0, 3)), min_size=1, max_size=8))
 def test_nobody_gets_the_face_of_somebody_whose_picture_is_known(places: list[tuple[str, int]]):
     """The pictures of 7 and 8 show the people 0 and 1; of 1, 2 and 3 only scenes are known."""
