@@ -85,12 +85,16 @@ class Pictures:
 
     def keep_only(self, ids: Collection[str]) -> int:
         """Removes the pictures of all others from the disk; returns how many performers they were of."""
-        gone = self._ids - set(ids)
+        return len(self.forget(self._ids - set(ids)))
+
+    def forget(self, ids: Collection[str]) -> set[str]:
+        """Removes the pictures of these performers from the disk; returns those who had one."""
+        gone = self._ids & set(ids)
         if gone:
             self._dataset.forget("image", gone)
             self._ids -= gone
             self._known = {known for known in self._known if known[0] not in gone}
-        return len(gone)
+        return gone
 
     def compact(self, should_stop: Callable[[], bool]) -> None:
         """Turns small files into large ones when there are many."""

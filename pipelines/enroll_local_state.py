@@ -12,6 +12,7 @@ All of it can be lost: it is found again. Lives here: the files, the lock of who
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,12 +24,14 @@ from pipelines.durable import replace_text
 from pipelines.enroll_local_people import DOMAIN, read_performers, write_performers
 from pipelines.enroll_local_pictures import Pictures
 from pipelines.enroll_local_places import Judged, PlaceGates, PlaceKey, read_judged, write_judged
-from pipelines.errors import NotWritable
+from pipelines.errors import JobConflict, NotWritable
 from pipelines.faces.catalogue import get_pack
 from pipelines.parts import scan_recipe
 from pipelines.settings import Settings
 
 _LOCK_POLL_S = 0.2
+FORGET_WAIT_S = 5.0
+"""How long forgetting people waits for an enrolment to end."""
 
 
 class LocalState:
@@ -76,19 +79,23 @@ class LocalState:
 
 
 def forget_performers(settings: Settings, universal_ids: Iterable[str]) -> int:
-    """Removes what is kept of these performers of Stash (`stash:ID`) besides the database; returns how many had any."""
-    ids = {i.partition(":")[2] for i in universal_ids if i.startswith(f"{DOMAIN}:")}
-    with alone(settings, lambda: False):
+    """Removes what is kept of these performers of Stash (`stash:ID`) besides the database; returns how many had any.
+
+    Raises JobConflict when an enrolment runs and does not end meanwhile, NotWritable.
+    """
+    ids = {i.partition(":")[2] for i in universal_ids if i.partition(":")[0] == DOMAIN}
+    if not ids or not settings.portraits_path.exists():
+        return 0
+    until = time.monotonic() + FORGET_WAIT_S
+    with alone(settings, lambda: time.monotonic() > until) as first:
+        if not first:
+            raise JobConflict("An enrolment from Stash is running.", "Stop it, or wait for its end, then try again.")
         state = LocalState(settings)
-        performers = read_performers(state.performers)
-        known = ids & performers.keys()
-        if known:
-            kept = {i: p for i, p in performers.items() if i not in known}
-            write_performers(state.performers, kept.values())
-            state.open_pictures().keep_only(kept.keys())
-            judged = {k: j for k, j in state.read_judged().items() if j.performer_id not in known}
-            state.write_judged(judged)
-            state.last.unlink(missing_ok=True)
+        performers, judged = read_performers(state.performers), state.read_judged()
+        known = {i for i in ids if i in performers} | state.open_pictures().forget(ids)
+        write_performers(state.performers, [p for i, p in performers.items() if i not in ids])
+        state.write_judged({key: j for key, j in judged.items() if j.performer_id not in ids})
+        state.last.unlink(missing_ok=True)
         return len(known)
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from pipelines.enroll import enroll_folder
 from pipelines.enroll_local import forget_performers, run_job
-from pipelines.errors import PackMismatch, StashUnreachable
+from pipelines.enroll_local_state import alone
+from pipelines.errors import JobConflict, PackMismatch, StashUnreachable
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import Performer
 from pipelines.faces.identify import Identifier
@@ -310,6 +311,21 @@ def test_excluded_and_minors_are_not_even_fetched(home: Home):
     back = home.enroll()
     assert back.pictures == {"fetched": 1, "looked_at": 1}  # nothing was kept of who was excluded
     assert forget_performers(home.settings, [f"stash:{c}", f"stash:{b}", "stashdb.org:x"]) == 2
+    assert home.enroll().pictures == {"fetched": 1, "looked_at": 1}
+
+
+def test_forgetting_people_does_not_wait_for_an_enrolment_without_end(home: Home, monkeypatch: pytest.MonkeyPatch):
+    a, b = home.performer("Ann", "signer_a/01.jpg"), home.performer("Bea")
+    home.scene(SIGNER_B, b)
+    assert forget_performers(home.settings, [f"stash:{a}"]) == 0
+    home.enroll()
+    monkeypatch.setattr("pipelines.enroll_local_state.FORGET_WAIT_S", 0.3)
+    with alone(home.settings, lambda: False), pytest.raises(JobConflict, match="running"):
+        forget_performers(home.settings, [f"stash:{a}"])
+    for file in ("performers.parquet", "last.json"):
+        (home.settings.portraits_path / file).unlink()
+    assert forget_performers(home.settings, [f"stash:{a}", "local:x"]) == 1
+    assert forget_performers(home.settings, [f"stash:{b}"]) == 0
     assert home.enroll().pictures == {"fetched": 1, "looked_at": 1}
 
 
