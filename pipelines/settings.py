@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         "database", None, "Minisign public key; releases without its signature are refused.", pattern=r"^RW\S{54}$"
     )
     max_release_gb: float = _fixed(
-        "database", 20.0, "Largest release, in GB: of one file, and of all that it unpacks to.", gt=0, le=1000
+        "database", 20.0, "Largest file of a release that is downloaded, in GB.", gt=0, le=1000
     )
 
     frames_per_scene: int = _now("identification", 60, "Frames sampled from one video.", ge=5, le=600)

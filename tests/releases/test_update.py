@@ -27,7 +27,9 @@ from pipelines.errors import (
     Stopped,
 )
 from pipelines.jobs import JobContext, job_type
+from pipelines.match_options import options_digest
 from pipelines.releases.update import UpdateStep, check, import_file, import_job, update, update_job
+from pipelines.rematch_due import MatchMarker, due, write_marker
 from pipelines.settings import Settings
 from pipelines.store.performers import PerformerDatabase
 from pipelines.transfer import FetchOptions
@@ -121,6 +123,23 @@ def test_a_newer_release_replaces_the_older_one_which_stays_as_a_version(setting
     assert PerformerDatabase(settings.database_path).versions() == [first, second.version]
     back = update(settings, "mine", OLD)
     assert enrolled(settings) == (back.version, 3, OLD), "an older one only when it is asked for"
+
+
+def test_an_update_makes_a_re_match_due(settings, server, zips):
+    settings.scans_path.mkdir(parents=True)
+    (settings.scans_path / "dataset.json").write_text("{}")
+    assert due(settings) is None
+    for version in (OLD, NEW):
+        server.publish(version, {"stash-sense-data.zip": zips[version]})
+        report = update(settings, "mine")
+        assert str(report.version) in (due(settings) or "")
+        settings.matches_path.mkdir(exist_ok=True)
+        (settings.matches_path / "one.parquet").write_bytes(b"")
+        marker = MatchMarker(
+            database_version=str(report.version), options_digest=options_digest(settings), file="one.parquet"
+        )
+        write_marker(settings.matches_path, marker)
+        assert due(settings) is None
 
 
 def test_what_a_release_calls_itself_is_remembered(settings, server, zips):
