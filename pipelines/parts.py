@@ -31,7 +31,7 @@ __all__ = [
 
 GPU_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 CPU_PROVIDERS = ("CPUExecutionProvider",)
-SCAN_VERSION = "1"
+SCAN_VERSION = "2"
 """Changes when other frames are chosen, or other faces found, with the same settings."""
 
 

@@ -16,6 +16,7 @@ from pipelines.faces.finder import FaceFinder
 from pipelines.faces.packs import Alignment, ModelPack
 from pipelines.faces.quality import norm_quality, picture_quality, roll_deg, yaw_deg
 from pipelines.faces.sessions import CPU
+from pipelines.faces.sharing import shared_rows
 from pipelines.faces.types import F32, U8, Frame
 
 
@@ -128,8 +129,8 @@ class FaceEngine:
 
         Args:
             images: (h, w, 3) uint8 RGB each, of any sizes.
-            retry: look harder at pictures without a face (see finder.py): right for photos, too slow for the many
-                frames of a video.
+            retry: true for photos: look harder where no face is found (see finder.py). False for frames of one video:
+                that would take too long, and faces that look the same share a template (see sharing.py).
 
         Raises:
             InputError: something that is no (h, w, 3) uint8 picture.
@@ -137,7 +138,10 @@ class FaceEngine:
         detections = self.detect(images, retry=retry)
         seen = [(image, marks) for image, d in zip(images, detections, strict=True) for marks in d.landmarks]
         crops = _align(seen, "arcface", ARCFACE_SIZE_PX)
-        raw = [self._embed(embedder, seen, crops) for embedder in self._embedders]
+        rows = np.arange(len(seen)) if retry else shared_rows(crops, _picture_qualities(detections))
+        embedded, place = np.unique(rows, return_inverse=True)
+        chosen = [seen[row] for row in embedded]
+        raw = [self._embed(embedder, chosen, crops[embedded])[place] for embedder in self._embedders]
         templates = np.concatenate([unit_length(r) for r in raw], axis=1)
         qualities = self._qualities(detections, raw)
         faces = []
@@ -160,11 +164,15 @@ class FaceEngine:
             if embedder.spec.quality_norms:
                 norms = np.linalg.norm(embeddings, axis=1)
                 return [float(q) for q in norm_quality(norms, embedder.spec.quality_norms)]
-        return [
-            picture_quality(box, float(score), yaw_deg(marks))
-            for d in detections
-            for box, marks, score in zip(d.boxes, d.landmarks, d.scores, strict=True)
-        ]
+        return _picture_qualities(detections)
+
+
+def _picture_qualities(detections: Sequence[Detections]) -> list[float]:
+    return [
+        picture_quality(box, float(score), yaw_deg(marks))
+        for d in detections
+        for box, marks, score in zip(d.boxes, d.landmarks, d.scores, strict=True)
+    ]
 
 
 def _within(found: Detections, image: Frame) -> Detections:
