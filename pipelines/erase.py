@@ -165,8 +165,8 @@ def _best_row(scan: ContentScan, person: ContentPerson) -> int | None:
 
 
 def _forget_enrolments(settings: Settings, ids: Collection[str]) -> tuple[int, int]:
-    from pipelines.enroll_local_state import forget_performers
-    from pipelines.enroll_stashbox_homes import erase_seen
+    from pipelines.enroll.local_state import forget_performers
+    from pipelines.enroll.stashbox_homes import erase_seen
 
     return erase_seen(settings, sorted(ids)), forget_performers(settings, ids)
 

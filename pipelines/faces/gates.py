@@ -1,7 +1,7 @@
 """Which face of which photo is enrolled for a person.
 
 Lives here: `Gates` and `choose_faces`, which decides for all photos of one person at once, because the other photos
-tell whose face an ambiguous photo means and which photo is of somebody else. Reading photos is `pipelines.enroll`.
+tell whose face an ambiguous photo means and which photo is of somebody else. Photos are read in `enroll.folder`.
 """
 
 from __future__ import annotations

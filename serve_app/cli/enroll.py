@@ -24,7 +24,7 @@ from serve_app.cli.scan import check_stash
 if TYPE_CHECKING:  # FAISS, PyAV and the like are imported when a command runs
     from pydantic import BaseModel
 
-    from pipelines.enroll import EnrolmentReport
+    from pipelines.enroll.folder import EnrolmentReport
 
 STOPPED = "Stopped. What was seen is kept; the same command goes on where this one was."
 JsonOption = Annotated[bool, typer.Option("--json", help="Print progress and report as JSON lines.")]
@@ -47,7 +47,7 @@ def folder(
 
 def enroll_with_progress(directory: Path, settings: Settings, *, replace: bool = False) -> EnrolmentReport:
     """Enrols a folder with a progress bar on stderr."""
-    from pipelines.enroll import enroll_folder
+    from pipelines.enroll.folder import enroll_folder
     from pipelines.parts import open_engine
     from pipelines.store.performers import PerformerDatabase
 
@@ -160,7 +160,7 @@ def _stashbox_here(settings: Settings, request: Any, *, as_json: bool) -> dict[s
     chosen_boxes(asyncio.run(configured_boxes(settings)), request.endpoint)
     ModelLibrary(settings.models_path).folder(settings.pack)
     with ray_here(settings), live("Enrolling", as_json=as_json) as shown:
-        from pipelines.enroll_stashbox import enroll_stashboxes
+        from pipelines.enroll.stashbox import enroll_stashboxes
 
         reports = run_stoppable(
             lambda should_stop: enroll_stashboxes(
@@ -172,7 +172,7 @@ def _stashbox_here(settings: Settings, request: Any, *, as_json: bool) -> dict[s
 
 def _local_here(settings: Settings, request: Any, *, as_json: bool) -> dict[str, Any]:
     """Enrols in this process. Raises StashUnreachable before anything is started when no Stash is set up."""
-    from pipelines.enroll_local import enroll_local
+    from pipelines.enroll.local import enroll_local
 
     check_stash(settings)
     with live("Enrolling", as_json=as_json) as shown:

@@ -82,7 +82,7 @@ def enroll_sample(sample: Path, settings: Settings) -> None:
 
 def enrolled_here(people: Path, database: Any) -> bool:
     """Whether every person of the folder is in the current version of the database."""
-    from pipelines.enroll import local_id
+    from pipelines.enroll.folder import local_id
 
     known = set(database.performers()["universal_id"].to_pylist())
     return {local_id(d.name) for d in people.iterdir() if d.is_dir()} <= known

@@ -106,7 +106,7 @@ def enrolled(options: Options, box: StashBoxProcess, workers: int, per_minute: i
 
 def main() -> None:
     """One run: `python -m tests.bench.enroll_stashbox ENDPOINT=KEY REQUESTS_PER_MINUTE`."""
-    from pipelines.enroll_stashbox import EnrollStashboxRequest, enroll_stashbox
+    from pipelines.enroll.stashbox import EnrollStashboxRequest, enroll_stashbox
     from pipelines.settings import load_settings
     from pipelines.stash.records import StashBox
     from serve_app.cli.here import ray_here

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread, local
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import FaceEngine
 from pipelines.faces.identify import Identifier

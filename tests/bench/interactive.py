@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.parts import open_engine
 from pipelines.settings import Settings
 from pipelines.store.performers import PerformerDatabase

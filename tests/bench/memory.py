@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.faces.catalogue import get_pack
 from pipelines.faces.engine import FaceEngine
 from pipelines.identify_media import analyze_video

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import EngineOptions, FaceEngine
 from pipelines.store.performers import PerformerDatabase

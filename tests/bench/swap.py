@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import FaceEngine
 from pipelines.faces.gallery import Performer, performer_table

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.errors import PackMismatch
 from pipelines.faces.catalogue import OPEN, OPEN_DLIB
 from pipelines.faces.engine import EngineOptions, Face, FaceEngine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.enroll import EnrolmentReport, enroll_folder
+from pipelines.enroll.folder import EnrolmentReport, enroll_folder
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import EngineOptions, FaceEngine
 from pipelines.faces.identify import Identifier

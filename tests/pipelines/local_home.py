@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.enroll_local import LocalEnrolReport, LocalEnrolRequest, enroll_local
+from pipelines.enroll.local import LocalEnrolReport, LocalEnrolRequest, enroll_local
 from pipelines.faces.catalogue import OPEN
 from pipelines.media.video import SamplingPlan
 from pipelines.scan_content import scan_content

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.enroll import enroll_folder, local_id
+from pipelines.enroll.folder import enroll_folder, local_id
 from pipelines.errors import InputError, PackMismatch
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gates import REASONS, Gates, choose_faces

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.enroll import enroll_folder
-from pipelines.enroll_local import forget_performers, run_job
-from pipelines.enroll_local_state import alone
+from pipelines.enroll.folder import enroll_folder
+from pipelines.enroll.local import forget_performers, run_job
+from pipelines.enroll.local_state import alone
 from pipelines.errors import JobConflict, PackMismatch, StashUnreachable
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import Performer
@@ -319,7 +319,7 @@ def test_forgetting_people_does_not_wait_for_an_enrolment_without_end(home: Home
     home.scene(SIGNER_B, b)
     assert forget_performers(home.settings, [f"stash:{a}"]) == 0
     home.enroll()
-    monkeypatch.setattr("pipelines.enroll_local_state.FORGET_WAIT_S", 0.3)
+    monkeypatch.setattr("pipelines.enroll.local_state.FORGET_WAIT_S", 0.3)
     with alone(home.settings, lambda: False), pytest.raises(JobConflict, match="running"):
         forget_performers(home.settings, [f"stash:{a}"])
     for file in ("performers.parquet", "last.json"):
@@ -455,7 +455,7 @@ def test_the_job_runs_with_an_engine_of_its_own(home: Home):
 
 KILLED = """
 import sys
-from pipelines.enroll_local import enroll_local
+from pipelines.enroll.local import enroll_local
 from pipelines.settings import Settings
 enroll_local(Settings.model_validate_json(sys.stdin.read()))
 """

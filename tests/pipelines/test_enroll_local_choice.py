@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.enroll_local_choice import GATES, MOST_FACES, choose
-from pipelines.enroll_local_known import KnownPeople
-from pipelines.enroll_local_people import LocalPerformer
-from pipelines.enroll_local_pictures import Picture
-from pipelines.enroll_local_places import Judged, Place
-from pipelines.enroll_report import GateReport
+from pipelines.enroll.local_choice import GATES, MOST_FACES, choose
+from pipelines.enroll.local_known import KnownPeople
+from pipelines.enroll.local_people import LocalPerformer
+from pipelines.enroll.local_pictures import Picture
+from pipelines.enroll.local_places import Judged, Place
+from pipelines.enroll.report import GateReport
 from tests.fakes.people import PACK, People, face
 
 PEOPLE = People(6)

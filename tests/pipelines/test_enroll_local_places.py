@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.enroll_local_judged import read_judged, write_judged
-from pipelines.enroll_local_judging import stamp_of
-from pipelines.enroll_local_people import LocalPerformer, read_performers, write_performers
-from pipelines.enroll_local_places import Judge, Judged, Place, PlaceGates, spread
+from pipelines.enroll.local_judged import read_judged, write_judged
+from pipelines.enroll.local_judging import stamp_of
+from pipelines.enroll.local_people import LocalPerformer, read_performers, write_performers
+from pipelines.enroll.local_places import Judge, Judged, Place, PlaceGates, spread
 from pipelines.faces.catalogue import OPEN
 from pipelines.store.templates import ContentScan
 from tests.pipelines.local_home import Scans

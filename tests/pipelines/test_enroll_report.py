@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.enroll_report import CROP_PX, ENROLLED, GateReport
+from pipelines.enroll.report import CROP_PX, ENROLLED, GateReport
 
 
 def test_counts_examples_and_a_page(tmp_path: Path):

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.enroll_stashbox import enroll_stashbox, run_job
-from pipelines.enroll_stashbox_homes import box_folder, box_gates, erase_seen
-from pipelines.enroll_stashbox_records import BoxEnrolment, EnrolProgress
+from pipelines.enroll.stashbox import enroll_stashbox, run_job
+from pipelines.enroll.stashbox_homes import box_folder, box_gates, erase_seen
+from pipelines.enroll.stashbox_records import BoxEnrolment, EnrolProgress
 from pipelines.errors import StashUnreachable
 from pipelines.faces.catalogue import BUFFALO_L, OPEN
 from pipelines.faces.identify import Identifier

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.enroll_stashbox_ledger import Ledger, SeenPicture
-from pipelines.enroll_stashbox_listing import BoxLister, BoxListing, watermark, work_rows, write_work
+from pipelines.enroll.stashbox_ledger import Ledger, SeenPicture
+from pipelines.enroll.stashbox_listing import BoxLister, BoxListing, watermark, work_rows, write_work
 from pipelines.errors import StashUnreachable
 from pipelines.settings import Settings
 from pipelines.stash.limiter import RateLimiter

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.enroll_report import EXAMPLES
-from pipelines.enroll_stashbox_data import WorkSource
-from pipelines.enroll_stashbox_homes import box_gates
-from pipelines.enroll_stashbox_ledger import MOST_JOINED, MOST_TRIES, Ledger, SeenPicture
-from pipelines.enroll_stashbox_listing import write_work
-from pipelines.enroll_stashbox_pictures import BoxRun, PictureLooker
-from pipelines.enroll_stashbox_worker import WORK_SCHEMA, performers_of, work_row
+from pipelines.enroll.report import EXAMPLES
+from pipelines.enroll.stashbox_data import WorkSource
+from pipelines.enroll.stashbox_homes import box_gates
+from pipelines.enroll.stashbox_ledger import MOST_JOINED, MOST_TRIES, Ledger, SeenPicture
+from pipelines.enroll.stashbox_listing import write_work
+from pipelines.enroll.stashbox_pictures import BoxRun, PictureLooker
+from pipelines.enroll.stashbox_worker import WORK_SCHEMA, performers_of, work_row
 from pipelines.errors import StashUnreachable
 from pipelines.faces.catalogue import OPEN
 from pipelines.scan_worker import ScanStopped, ungrouped

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.enroll_stashbox_homes import box_folder
-from pipelines.enroll_stashbox_ledger import Ledger, SeenPicture
+from pipelines.enroll.stashbox_homes import box_folder
+from pipelines.enroll.stashbox_ledger import Ledger, SeenPicture
 from pipelines.erase import erase
 from pipelines.errors import InputError
 from pipelines.faces.catalogue import OPEN

@@ -25,7 +25,7 @@ import httpx
 import psutil
 import pytest
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import EngineOptions, FaceEngine
 from pipelines.store.performers import PerformerDatabase

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.enroll import enroll_folder
+from pipelines.enroll.folder import enroll_folder
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import EngineOptions, FaceEngine
 from pipelines.store.performers import PerformerDatabase

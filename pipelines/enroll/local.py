@@ -22,17 +22,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.enroll_local_choice import GATES, Chosen, choose
-from pipelines.enroll_local_judging import Stamps, judge_places, scan_stamps, stamp_of
-from pipelines.enroll_local_known import KnownPeople
-from pipelines.enroll_local_people import DOMAIN, LocalPerformer, read_performers, write_performers
-from pipelines.enroll_local_pictures import PictureRound
-from pipelines.enroll_local_places import ONE_PERSON, Judge, Judged, Place, PlaceKey
-from pipelines.enroll_local_publish import LocalShard
-from pipelines.enroll_local_report import LocalEnrolProgress, LocalEnrolReport
-from pipelines.enroll_local_stash import ListedPerformers, list_performers, list_places
-from pipelines.enroll_local_state import LocalState, alone, forget_performers
-from pipelines.enroll_report import GateReport
+from pipelines.enroll.local_choice import GATES, Chosen, choose
+from pipelines.enroll.local_judging import Stamps, judge_places, scan_stamps, stamp_of
+from pipelines.enroll.local_known import KnownPeople
+from pipelines.enroll.local_people import DOMAIN, LocalPerformer, read_performers, write_performers
+from pipelines.enroll.local_pictures import PictureRound
+from pipelines.enroll.local_places import ONE_PERSON, Judge, Judged, Place, PlaceKey
+from pipelines.enroll.local_publish import LocalShard
+from pipelines.enroll.local_report import LocalEnrolProgress, LocalEnrolReport
+from pipelines.enroll.local_stash import ListedPerformers, list_performers, list_places
+from pipelines.enroll.local_state import LocalState, alone, forget_performers
+from pipelines.enroll.report import GateReport
 from pipelines.faces.catalogue import get_pack
 from pipelines.faces.engine import FaceEngine
 from pipelines.jobs import JobContext, LocalEnrolRequest

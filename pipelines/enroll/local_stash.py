@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from pipelines.enroll_local_people import LocalPerformer, local_performer
-from pipelines.enroll_local_places import Place
+from pipelines.enroll.local_people import LocalPerformer, local_performer
+from pipelines.enroll.local_places import Place
 from pipelines.stash.library import StashLibrary
 from pipelines.stash.paging import Criteria
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.enroll_local_known import KnownPeople
-from pipelines.enroll_local_people import LocalPerformer, enrolled_performer
-from pipelines.enroll_local_pictures import Picture
-from pipelines.enroll_local_places import Judged, Place
-from pipelines.enroll_report import ENROLLED, GateReport
+from pipelines.enroll.local_known import KnownPeople
+from pipelines.enroll.local_people import LocalPerformer, enrolled_performer
+from pipelines.enroll.local_pictures import Picture
+from pipelines.enroll.local_places import Judged, Place
+from pipelines.enroll.report import ENROLLED, GateReport
 from pipelines.faces.gallery import Performer
 from pipelines.faces.gates import Choice, Gates, choose_faces
 from pipelines.faces.index import FaceIndex

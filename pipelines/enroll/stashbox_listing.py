@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.durable import rename_synced
-from pipelines.enroll_stashbox_ledger import Ledger, SeenPerformer
-from pipelines.enroll_stashbox_pictures import facts_of
-from pipelines.enroll_stashbox_worker import WORK_SCHEMA, read_performer, work_row
+from pipelines.enroll.stashbox_ledger import Ledger, SeenPerformer
+from pipelines.enroll.stashbox_pictures import facts_of
+from pipelines.enroll.stashbox_worker import WORK_SCHEMA, read_performer, work_row
 from pipelines.jobs import EnrollStashboxRequest
 from pipelines.stash.stashbox import StashBoxClient
 from pipelines.stash.stashbox_records import BoxPerformer, instant

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.enroll_local_people import DOMAIN, LocalPerformer
+from pipelines.enroll.local_people import DOMAIN, LocalPerformer
 from pipelines.faces.gallery import Gallery
 from pipelines.faces.index import FaceIndex
 from pipelines.faces.packs import ModelPack

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.enroll_report import GateReport
-from pipelines.enroll_stashbox_ledger import Ledger, SeenPerformer
+from pipelines.enroll.report import GateReport
+from pipelines.enroll.stashbox_ledger import Ledger, SeenPerformer
 from pipelines.faces.gallery import Performer, performer_table
 from pipelines.faces.index import IndexDtype
 from pipelines.faces.packs import ModelPack

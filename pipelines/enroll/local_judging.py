@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.enroll_local_places import ONE_PERSON, Judge, Judged, Place, PlaceKey
-from pipelines.enroll_local_state import LocalState
+from pipelines.enroll.local_places import ONE_PERSON, Judge, Judged, Place, PlaceKey
+from pipelines.enroll.local_state import LocalState
 from pipelines.store.scan_schema import ContentScan
 from pipelines.store.templates import ScanDataset
 

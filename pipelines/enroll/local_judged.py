@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.enroll_local_people import replace_table
-from pipelines.enroll_local_places import Judged, PlaceKey
+from pipelines.enroll.local_people import replace_table
+from pipelines.enroll.local_places import Judged, PlaceKey
 from pipelines.store.tables import template_values
 
 _TEXTS = ("kind", "content_id", "stamp", "reason", "detail", "performer_id")

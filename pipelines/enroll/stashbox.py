@@ -26,15 +26,15 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from pipelines.enroll_report import ENROLLED
-from pipelines.enroll_stashbox_data import WorkSource
-from pipelines.enroll_stashbox_homes import box_folder, box_gates
-from pipelines.enroll_stashbox_ledger import Ledger, SeenPerformer
-from pipelines.enroll_stashbox_listing import BoxLister, BoxListing, watermark, write_work
-from pipelines.enroll_stashbox_pictures import BoxRun
-from pipelines.enroll_stashbox_publish import gate_report, plan_publication, publish
-from pipelines.enroll_stashbox_records import BoxEnrolment, EnrolProgress
-from pipelines.enroll_stashbox_worker import BoxWorker
+from pipelines.enroll.report import ENROLLED
+from pipelines.enroll.stashbox_data import WorkSource
+from pipelines.enroll.stashbox_homes import box_folder, box_gates
+from pipelines.enroll.stashbox_ledger import Ledger, SeenPerformer
+from pipelines.enroll.stashbox_listing import BoxLister, BoxListing, watermark, write_work
+from pipelines.enroll.stashbox_pictures import BoxRun
+from pipelines.enroll.stashbox_publish import gate_report, plan_publication, publish
+from pipelines.enroll.stashbox_records import BoxEnrolment, EnrolProgress
+from pipelines.enroll.stashbox_worker import BoxWorker
 from pipelines.errors import JobConflict, NotWritable
 from pipelines.faces.catalogue import get_pack
 from pipelines.jobs import EnrollStashboxRequest, JobContext

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.enroll_stashbox_pictures import BoxRun, PictureLooker
+from pipelines.enroll.stashbox_pictures import BoxRun, PictureLooker
 from pipelines.scan_worker import GRACE_S, LOOK_S, ScanStopped, grouped, stand_back, ungrouped
 from pipelines.settings import Settings
 from pipelines.stash.stashbox_records import BoxImage, BoxPerformer

@@ -21,10 +21,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipelines.durable import replace_text
-from pipelines.enroll_local_judged import read_judged, write_judged
-from pipelines.enroll_local_people import DOMAIN, read_performers, write_performers
-from pipelines.enroll_local_pictures import Pictures
-from pipelines.enroll_local_places import Judged, PlaceGates, PlaceKey
+from pipelines.enroll.local_judged import read_judged, write_judged
+from pipelines.enroll.local_people import DOMAIN, read_performers, write_performers
+from pipelines.enroll.local_pictures import Pictures
+from pipelines.enroll.local_places import Judged, PlaceGates, PlaceKey
 from pipelines.errors import JobConflict, NotWritable
 from pipelines.faces.catalogue import get_pack
 from pipelines.parts import scan_recipe

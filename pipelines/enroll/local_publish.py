@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.enroll_local_choice import Chosen
-from pipelines.enroll_local_people import DOMAIN
+from pipelines.enroll.local_choice import Chosen
+from pipelines.enroll.local_people import DOMAIN
 from pipelines.errors import DatabaseMissing
 from pipelines.faces.gallery import performer_table
 from pipelines.faces.index import IndexDtype

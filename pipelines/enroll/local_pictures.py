@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.enroll_local_people import LocalPerformer
-from pipelines.enroll_report import small_jpeg
+from pipelines.enroll.local_people import LocalPerformer
+from pipelines.enroll.report import small_jpeg
 from pipelines.errors import LimitExceeded, MediaError, StashRejected, StashUnreachable
 from pipelines.faces.engine import Face
 from pipelines.identify_media import Analyzer

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.enroll_report import ENROLLED, EXAMPLES, small_jpeg
-from pipelines.enroll_stashbox_ledger import Ledger, SeenPicture
+from pipelines.enroll.report import ENROLLED, EXAMPLES, small_jpeg
+from pipelines.enroll.stashbox_ledger import Ledger, SeenPicture
 from pipelines.errors import (
     InputError,
     LimitExceeded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipelines.enroll_stashbox_ledger import Ledger
+from pipelines.enroll.stashbox_ledger import Ledger
 from pipelines.faces.gates import Gates
 from pipelines.faces.packs import ModelPack
 from pipelines.settings import Settings
