@@ -40,8 +40,6 @@ def ray_environment(folder: Path, *, haproxy: bool) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_worker_niceness": "0",
-        # Below that Ray's core says on the terminal what only its authors can use.
-        "RAY_BACKEND_LOG_LEVEL": "fatal",
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "RAY_ROTATION_MAX_BYTES": str(10 << 20),
         "RAY_ROTATION_BACKUP_COUNT": "1",

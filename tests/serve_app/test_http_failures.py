@@ -114,7 +114,7 @@ def test_cancelled_videos_free_their_place(server: Serving, client: httpx.Client
     def give_up(_: int) -> None:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(
-                f"{server.url}/identify/scene", json=video, headers={"ApiKey": server.key}, timeout=httpx.Timeout(1.0)
+                f"{server.url}/identify/scene", json=video, headers={"ApiKey": server.key}, timeout=httpx.Timeout(0.3)
             )
 
     places = 1 + WAITING_VIDEOS
