@@ -14,16 +14,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from pipelines.errors import DatabaseError, NotWritable
 from pipelines.faces.catalogue import get_pack
 from pipelines.faces.packs import ModelPack
 from pipelines.faces.templates import TemplateSpace
+from pipelines.folder_lock import alone_in
 from pipelines.match_contents import ContentMatcher
 from pipelines.settings import Settings
 from pipelines.store.match_table import forget_people
@@ -187,14 +186,5 @@ def _remove_crops(settings: Settings) -> int:
 @contextmanager
 def _no_matching(settings: Settings) -> Iterator[None]:
     """Nobody is named inside the block."""
-    folder: Path = settings.matches_path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire()
-    except OSError as error:
-        raise NotWritable(f"{folder} cannot be written: {error}.", "Choose another data folder.") from error
-    try:
+    with alone_in(settings.matches_path):
         yield
-    finally:
-        lock.release()

@@ -19,14 +19,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
-from filelock import FileLock, Timeout
-
-from pipelines.errors import DatabaseMissing, NotWritable
+from pipelines.errors import DatabaseMissing
 from pipelines.faces.catalogue import get_pack
+from pipelines.folder_lock import alone_in
 from pipelines.jobs import JobContext
 from pipelines.match_contents import ContentMatcher, batch_faces
 from pipelines.match_options import options_digest
@@ -43,7 +41,6 @@ CHUNK_CONTENTS = 1024
 """Most contents of one chunk; those without a face cost no naming but are read all the same."""
 RAY_FROM_CHUNKS = 6
 """Fewer chunks are matched in this process, which is then done before the actors would have started."""
-_LOCK_POLL_S = 0.2
 
 Stop = Callable[[], bool]
 
@@ -114,7 +111,7 @@ def rematch(
         DatabaseCorrupt, StoreError leaves, NotWritable.
     """
     began, digest = time.monotonic(), options_digest(settings)
-    with _alone(settings, should_stop) as first:
+    with alone_in(settings.matches_path, should_stop) as first:
         if not first:
             return RematchReport(enrolled_version(settings), digest, stopped=True)
         try:
@@ -288,29 +285,3 @@ def _chunks(todo: Sequence[tuple[Key, int]], most_faces: int) -> Iterator[list[K
         held += faces
     if chunk:
         yield chunk
-
-
-@contextmanager
-def _alone(settings: Settings, should_stop: Stop) -> Iterator[bool]:
-    """Waits until no other process matches; gives False when asked to stop before. Raises NotWritable."""
-    folder = settings.matches_path
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = _acquired(lock, should_stop)
-    except OSError as error:
-        raise NotWritable(f"{folder} cannot be written: {error}.", "Choose another data folder.") from error
-    try:
-        yield held
-    finally:
-        lock.release()
-
-
-def _acquired(lock: FileLock, should_stop: Stop) -> bool:
-    while True:
-        try:
-            lock.acquire(timeout=_LOCK_POLL_S)
-            return True
-        except Timeout:
-            if should_stop():
-                return False

@@ -31,10 +31,11 @@ from pipelines.enroll.local_places import ONE_PERSON, Judge, Judged, Place, Plac
 from pipelines.enroll.local_publish import LocalShard
 from pipelines.enroll.local_report import LocalEnrolProgress, LocalEnrolReport
 from pipelines.enroll.local_stash import ListedPerformers, list_performers, list_places
-from pipelines.enroll.local_state import LocalState, alone, forget_performers
+from pipelines.enroll.local_state import LocalState, forget_performers
 from pipelines.enroll.report import GateReport
 from pipelines.faces.catalogue import get_pack
 from pipelines.faces.engine import FaceEngine
+from pipelines.folder_lock import alone_in
 from pipelines.jobs import JobContext, LocalEnrolRequest
 from pipelines.models.library import ModelLibrary
 from pipelines.parts import open_engine
@@ -81,7 +82,7 @@ def enroll_local(
     """
     began = time.monotonic()
     ModelLibrary(settings.models_path).folder(get_pack(settings.pack))
-    with alone(settings, should_stop) as first:
+    with alone_in(settings.portraits_path, should_stop) as first:
         if not first:
             return LocalEnrolReport(stopped=True)
         run = _Run(settings, request, engine, on_progress, should_stop)

@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from pipelines.durable import replace_text
 from pipelines.enroll.local_judged import read_judged, write_judged
@@ -27,10 +24,10 @@ from pipelines.enroll.local_pictures import Pictures
 from pipelines.enroll.local_places import Judged, PlaceGates, PlaceKey
 from pipelines.errors import JobConflict, NotWritable
 from pipelines.faces.catalogue import get_pack
+from pipelines.folder_lock import alone_in
 from pipelines.parts import scan_recipe
 from pipelines.settings import Settings
 
-_LOCK_POLL_S = 0.2
 FORGET_WAIT_S = 5.0
 """How long forgetting people waits for an enrolment to end."""
 
@@ -88,7 +85,7 @@ def forget_performers(settings: Settings, universal_ids: Iterable[str]) -> int:
     if not ids or not settings.portraits_path.exists():
         return 0
     until = time.monotonic() + FORGET_WAIT_S
-    with alone(settings, lambda: time.monotonic() > until) as first:
+    with alone_in(settings.portraits_path, lambda: time.monotonic() > until) as first:
         if not first:
             raise JobConflict("An enrolment from Stash is running.", "Stop it, or wait for its end, then try again.")
         state = LocalState(settings)
@@ -98,29 +95,3 @@ def forget_performers(settings: Settings, universal_ids: Iterable[str]) -> int:
         state.write_judged({key: j for key, j in judged.items() if j.performer_id not in ids})
         state.last.unlink(missing_ok=True)
         return len(known)
-
-
-@contextmanager
-def alone(settings: Settings, should_stop: Callable[[], bool]) -> Iterator[bool]:
-    """Waits until no other process enrols from Stash; gives False when asked to stop before. Raises NotWritable."""
-    folder = settings.portraits_path
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = _acquired(lock, should_stop)
-    except OSError as error:
-        raise NotWritable(f"{folder} cannot be written: {error}.", "Choose another data folder.") from error
-    try:
-        yield held
-    finally:
-        lock.release()
-
-
-def _acquired(lock: FileLock, should_stop: Callable[[], bool]) -> bool:
-    while True:
-        try:
-            lock.acquire(timeout=_LOCK_POLL_S)
-            return True
-        except Timeout:
-            if should_stop():
-                return False

@@ -12,18 +12,16 @@ that it wants itself and removes everything else.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.durable import replace_text
-from pipelines.errors import NotWritable, Stopped
+from pipelines.errors import Stopped
+from pipelines.folder_lock import alone_in
 
-WAIT_S = 0.2
 _TAKEN = "taken.json"
 _WORK = "work"
 
@@ -92,25 +90,7 @@ def taken_release(root: Path, source: str) -> TakenRelease | None:
 @contextmanager
 def staged(root: Path, should_stop: Callable[[], bool]) -> Iterator[Staging]:
     """Holds the lock of the folder, which is made. Raises NotWritable; Stopped while it waits for another holder."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / ".lock")
-        _acquire(lock, should_stop)
-    except OSError as error:
-        raise NotWritable(f"{root} cannot be written: {error}.", "Choose another data folder.") from error
-    try:
-        yield Staging(root)
-    finally:
-        lock.release()
-
-
-def _acquire(lock: FileLock, should_stop: Callable[[], bool]) -> None:
-    while True:
-        if should_stop():
+    with alone_in(root, should_stop) as first:
+        if not first:
             raise Stopped("It was stopped while it waited for another update or import to end.")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            time.sleep(WAIT_S)
-        else:
-            return
+        yield Staging(root)

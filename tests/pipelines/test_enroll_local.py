@@ -16,11 +16,11 @@ import pytest
 
 from pipelines.enroll.folder import enroll_folder
 from pipelines.enroll.local import forget_performers, run_job
-from pipelines.enroll.local_state import alone
 from pipelines.errors import JobConflict, PackMismatch, StashUnreachable
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import Performer
 from pipelines.faces.identify import Identifier
+from pipelines.folder_lock import alone_in
 from pipelines.identify_media import analyze_image
 from pipelines.jobs import JobContext, LocalEnrolRequest, job_type
 from pipelines.settings import Settings
@@ -320,7 +320,7 @@ def test_forgetting_people_does_not_wait_for_an_enrolment_without_end(home: Home
     assert forget_performers(home.settings, [f"stash:{a}"]) == 0
     home.enroll()
     monkeypatch.setattr("pipelines.enroll.local_state.FORGET_WAIT_S", 0.3)
-    with alone(home.settings, lambda: False), pytest.raises(JobConflict, match="running"):
+    with alone_in(home.settings.portraits_path), pytest.raises(JobConflict, match="running"):
         forget_performers(home.settings, [f"stash:{a}"])
     for file in ("performers.parquet", "last.json"):
         (home.settings.portraits_path / file).unlink()

@@ -19,6 +19,7 @@ import pytest
 import pipelines.rematch as rematch_module
 from pipelines.errors import PackMismatch, StoreCorrupt
 from pipelines.faces.catalogue import OPEN
+from pipelines.folder_lock import alone_in
 from pipelines.jobs import JobContext, RematchRequest, job_type, named_function
 from pipelines.match_contents import ContentMatcher
 from pipelines.match_options import identify_options, options_digest
@@ -310,7 +311,7 @@ def test_two_at_once_take_turns(library):
 
 def test_who_waits_can_be_stopped(library):
     library.add(1)
-    with rematch_module._alone(library.settings, lambda: False) as first:
+    with alone_in(library.settings.matches_path) as first:
         assert first
         began = time.monotonic()
         assert rematch(library.settings, should_stop=lambda: True).stopped
