@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from queue import Empty, Full, Queue
 from typing import Any
@@ -18,6 +19,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
+from ray.util.annotations import RayDeprecationWarning
 
 from pipelines.errors import StashSenseError
 from pipelines.machine import cores
@@ -96,7 +98,8 @@ def _dataset(settings: Settings, source: Datasource, worker: type, arguments: tu
     context.raise_original_map_exception = True  # Ray's own wrapper loses on its way which error it was
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     resources: dict[str, Any] = {"num_gpus": settings.gpus_per_replica} if settings.gpus_per_replica else {}
-    with DataContext.current(context):
+    with DataContext.current(context), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)  # there is no other way to name the strategy (2.60)
         return ray.data.read_datasource(source, num_cpus=0).map_batches(
             worker,
             fn_constructor_args=arguments,
