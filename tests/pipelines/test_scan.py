@@ -211,7 +211,9 @@ def test_a_stop_ends_soon_with_whole_rows_and_a_worker_that_dies_costs_nothing(r
 
 
 def test_a_content_that_kills_its_worker_twice_is_a_failed_row(ray_cluster, settings, stash):
-    """Whoever looks at scene 2 is killed, as a decoder that crashes would do."""
+    """Whoever looks at scene 2 is killed, as a decoder that crashes would do. Streams are slow, so it takes long."""
+    settings = settings.model_copy(update={"path_map": ()})
+    stash.knobs.set(slow_stream_bytes_per_s=60_000)
     over = threading.Event()
     killed: list[str] = []
 
@@ -222,6 +224,8 @@ def test_a_content_that_kills_its_worker_twice_is_a_failed_row(ray_cluster, sett
                 for process in (*_isolated(), *(scan_workers() if not killed else ())):
                     killed.append("child" if process in _isolated() else "worker")
                     process.kill()
+                    if killed[-1] == "child":
+                        stash.knobs.set(slow_stream_bytes_per_s=0)
                     time.sleep(0.2)
                     if killed == ["worker"]:
                         scan_left = scan_workers()
