@@ -17,28 +17,16 @@ from pipelines.store.performers import PerformerDatabase
 from tests.store.performers import faces, found, people, put, source
 
 KILLED_AT_EACH = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
+from tests.killing import kill_before
 from pipelines.store.performers import PerformerDatabase
 from tests.store.test_performers_kills import ACTIONS
-
-def kill_at(number):
-    count = 0
-    def counted(function):
-        def call(*args, **more):
-            nonlocal count
-            count += 1
-            if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **more)
-        return call
-    for name in ("replace", "rename", "unlink", "rmdir", "mkdir", "fsync", "link"):
-        setattr(os, name, counted(getattr(os, name)))
 
 for root in sys.argv[2:]:
     child = os.fork()
     if not child:
-        kill_at(int(root.rsplit("-", 1)[1]))
+        kill_before(int(root.rsplit("-", 1)[1]), ("replace", "rename", "unlink", "rmdir", "mkdir", "fsync", "link"))
         ACTIONS[sys.argv[1]](PerformerDatabase(Path(root), keep=1))
         os._exit(0)
     _, status = os.waitpid(child, 0)

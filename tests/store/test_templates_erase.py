@@ -16,27 +16,15 @@ from pipelines.store.templates import ScanDataset
 from tests.store.scans import START, make_scan
 
 KILLED_AT_EACH = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
+from tests.killing import kill_before
 from tests.store.test_templates_erase import erase
-
-def kill_at(number):
-    count = 0
-    def counted(function):
-        def call(*args, **more):
-            nonlocal count
-            count += 1
-            if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **more)
-        return call
-    for name in ("replace", "rename", "unlink", "fsync", "link"):
-        setattr(os, name, counted(getattr(os, name)))
 
 for root in sys.argv[1:]:
     child = os.fork()
     if not child:
-        kill_at(int(root.rsplit("-", 1)[1]))
+        kill_before(int(root.rsplit("-", 1)[1]), ("replace", "rename", "unlink", "fsync", "link"))
         erase(Path(root))
         os._exit(0)
     _, status = os.waitpid(child, 0)
