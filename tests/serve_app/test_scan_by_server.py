@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -39,6 +40,15 @@ def test_a_scan_is_a_job_of_the_running_server(environment: dict[str, str], clie
     assert now == client.get("/library/status").json()
 
 
+@pytest.fixture
+def slow_media(server: Serving) -> Iterator[None]:
+    """Stash sends media so slowly that no scan ends before it is stopped."""
+    server.stash.knobs.set(slow_stream_bytes_per_s=20_000)
+    yield
+    server.stash.knobs.set(slow_stream_bytes_per_s=0)
+
+
+@pytest.mark.usefixtures("slow_media")
 def test_ctrl_c_stops_the_job_of_the_server(environment: dict[str, str], client: httpx.Client):
     process = subprocess.Popen(
         [*COMMAND, "scan", "--fresh", "--json"], env=environment, stdout=subprocess.PIPE, text=True
