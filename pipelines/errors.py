@@ -55,6 +55,9 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     │   ├── JobUnknown          no job, or no job type, of that name
     │   ├── JobConflict         not possible in the state that the job is in
     │   └── Stopped             ended on request before it was done; nothing was changed
+    ├── RecommendationError
+    │   ├── RecommendationUnknown   no recommendation, batch or type of that name
+    │   └── RecommendationConflict  not possible in the state that it is in, or it is not what was seen
     ├── Unauthorized            no API key, or a wrong one
     ├── Overloaded              the queue is full; try again after `retry_after_s`
     └── StartupError            the server cannot start
@@ -299,6 +302,18 @@ class JobConflict(JobError):
 
 class Stopped(JobError):
     code = "stopped"
+
+
+class RecommendationError(StashSenseError):
+    code = "recommendation_error"
+
+
+class RecommendationUnknown(RecommendationError):
+    code = "recommendation_unknown"
+
+
+class RecommendationConflict(RecommendationError):
+    code = "recommendation_conflict"
 
 
 class Unauthorized(StashSenseError):

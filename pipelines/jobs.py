@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.analyzers.registry import ANALYZERS
 from pipelines.errors import InputError, JobUnknown
 from pipelines.settings import Settings
 
@@ -38,12 +39,14 @@ class JobContext:
         params: an instance of the type's model of parameters.
         progress: call it as often as you like with (done, total or None while unknown, counts by reason).
         stop_requested: true once somebody wants the job to end; return within 4 s then, or the process is killed.
+        type_id: of the job, for functions that serve several types.
     """
 
     settings: Settings
     params: Any
     progress: Progress
     stop_requested: Callable[[], bool]
+    type_id: str = ""
 
 
 class NoParams(BaseModel):
@@ -119,6 +122,14 @@ class EnrollStashboxRequest(BaseModel):
     endpoint: str | None = Field(None, max_length=500, description="Endpoint, host or name of one box.")
     full: bool = Field(False, description="List everybody again, not only what changed since the last time.")
     limit: int | None = Field(None, ge=1, description="At most so many performers of a box.")
+
+
+class AnalyzeRequest(BaseModel):
+    """What an analyzer looks at; what is new, changed or failed before, by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    full: bool = Field(False, description="Also what is unchanged.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,5 +274,20 @@ REGISTRY = _registry(
         priority=50,
         workers={"CPU": 1},
         params=EnrollStashboxRequest,
+    ),
+    *(
+        JobType(
+            id=f"analyze_{analyzer.id}",
+            title=f"Find: {analyzer.title}",
+            description=analyzer.description,
+            run="pipelines.analyzers.run:run_job",
+            priority=50,
+            resources=analyzer.resources,
+            workers=analyzer.workers,
+            params=AnalyzeRequest,
+            default_interval_hours=168,
+            intervals=(24, 72, 168, 720),
+        )
+        for analyzer in ANALYZERS
     ),
 )

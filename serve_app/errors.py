@@ -33,6 +33,8 @@ from pipelines.errors import (
     Overloaded,
     PathNotAllowed,
     PersonUnknown,
+    RecommendationConflict,
+    RecommendationUnknown,
     ReleaseCorrupt,
     ReleaseGap,
     ReleaseUnknown,
@@ -90,6 +92,8 @@ STATUS: tuple[tuple[type[StashSenseError], int], ...] = (
     (StashError, 502),
     (JobUnknown, 404),
     (JobConflict, 409),
+    (RecommendationUnknown, 404),
+    (RecommendationConflict, 409),
 )
 """First match counts: leaves stand before their branch."""
 

@@ -219,6 +219,14 @@ class MatchStore:
                 stamps[kind, content_id] = MatchStamp(*stamp)
         return stamps
 
+    def matched_since(self, kind: str, since: datetime | None) -> list[tuple[str, datetime]]:
+        """Returns id and time of the contents of a kind that were matched after a time; of all without one."""
+        query = select(_CONTENTS.c.content_id, _CONTENTS.c.matched_at).where(_CONTENTS.c.kind == kind)
+        if since is not None:
+            query = query.where(_CONTENTS.c.matched_at > since)
+        with self._store.reading() as session:
+            return [(content_id, at) for content_id, at in session.execute(query).tuples()]
+
     def get(self, kind: ContentKind, content_id: str) -> ContentMatch | None:
         """Returns the match of one content, None when it was never matched."""
         own = select(ContentPersonRow).where(ContentPersonRow.kind == kind, ContentPersonRow.content_id == content_id)

@@ -1,7 +1,8 @@
 """The tables of the SQL store, typed; `migrations` holds the same as steps, and a test compares the two.
 
 Lives here: tables and column types only. Opening a database is `sql`; what is done with the rows is `jobs`,
-`overrides` and `matches`. Times are UTC and aware in Python, whatever the database keeps.
+`overrides`, `matches`, `recommendations` and `analyzers`. Times are UTC and aware in Python, whatever the database
+keeps.
 """
 
 from __future__ import annotations
@@ -16,22 +17,26 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Double,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
     String,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """Revision of the newest migration; a test compares it with `migrations/versions`."""
 
 LIVE_STATES = ("queued", "running", "stopping")
 ENDED_STATES = ("done", "failed", "stopped", "cancelled")
+RECOMMENDATION_STATUSES = ("pending", "resolved", "dismissed", "closed")
+RUN_STATES = ("running", "done", "stopped", "failed")
 
 _LIVE = text("state IN ('queued', 'running', 'stopping')")
 
@@ -203,3 +208,153 @@ class ContentPersonRow(Table):
     candidates: Mapped[list[Any]]
     best_time_s: Mapped[float | None]
     best_box: Mapped[list[Any] | None]
+
+
+class RecommendationRow(Table):
+    """What was found about something, and what became of it; kept narrow, since whole lists of it change at once.
+
+    `found` says whether the newest evaluation still found it, `run_id` which run of its analyzer found it last;
+    `content` is a digest of everything that is shown, so that what is unchanged need not be read.
+    """
+
+    __tablename__ = "recommendations"
+    __table_args__ = (
+        UniqueConstraint("type", "target_type", "target_id", "finding"),
+        CheckConstraint(f"status IN {RECOMMENDATION_STATUSES!r}", name="status"),
+        Index("ix_recommendations_type_status", "type", "status"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    type: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    target_type: Mapped[str] = mapped_column(String(16))
+    target_id: Mapped[str] = mapped_column(String(255))
+    finding: Mapped[str] = mapped_column(String(64))
+    evidence: Mapped[str] = mapped_column(String(64))
+    content: Mapped[str] = mapped_column(String(32))
+    confidence: Mapped[float]
+    logic_version: Mapped[int] = mapped_column(Integer)
+    found: Mapped[bool]
+    run_id: Mapped[int] = mapped_column(RowId)
+    action_id: Mapped[int | None] = mapped_column(RowId, index=True)
+    reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class RecommendationTextRow(Table):
+    """What is read and searched of a recommendation; `title_key` is sorted by, `search` is in one case."""
+
+    __tablename__ = "recommendation_texts"
+
+    recommendation_id: Mapped[int] = mapped_column(
+        RowId, ForeignKey("recommendations.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    title: Mapped[str] = mapped_column(Text)
+    title_key: Mapped[str] = mapped_column(Text)
+    summary: Mapped[str] = mapped_column(Text)
+    search: Mapped[str] = mapped_column(Text)
+
+
+class RecommendationDetailRow(Table):
+    """The evidence for the page; the widest part, read only for what is shown."""
+
+    __tablename__ = "recommendation_details"
+
+    recommendation_id: Mapped[int] = mapped_column(
+        RowId, ForeignKey("recommendations.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    details: Mapped[dict[str, Any]]
+
+
+class RecommendationEntityRow(Table):
+    """What in Stash a recommendation is about: both scenes of a pair, for example."""
+
+    __tablename__ = "recommendation_entities"
+    __table_args__ = (Index("ix_recommendation_entities_kind_entity_id", "kind", "entity_id"),)
+
+    recommendation_id: Mapped[int] = mapped_column(
+        RowId, ForeignKey("recommendations.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    entity_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class DismissalBatchRow(Table):
+    """One dismissal, of one recommendation or of thousands."""
+
+    __tablename__ = "dismissal_batches"
+    __table_args__ = (
+        CheckConstraint("mode IN ('until_changed', 'forever')", name="mode"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    mode: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
+class DismissalRow(Table):
+    """That a recommendation was dismissed, with the evidence of that moment."""
+
+    __tablename__ = "dismissals"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    recommendation_id: Mapped[int] = mapped_column(
+        RowId, ForeignKey("recommendations.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    batch_id: Mapped[int] = mapped_column(
+        RowId, ForeignKey("dismissal_batches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    evidence: Mapped[str] = mapped_column(String(64))
+
+
+class AnalyzerStateRow(Table):
+    """Where the next run of an analyzer goes on; `marks` are what it has seen of each source.
+
+    `reconciled_at` is when everything was last put up for evaluation, `completed_at` when a run last left nothing over.
+    """
+
+    __tablename__ = "analyzer_states"
+
+    type: Mapped[str] = mapped_column(String(64), primary_key=True)
+    logic_version: Mapped[int] = mapped_column(Integer)
+    marks: Mapped[dict[str, Any]]
+    unfinished: Mapped[bool]
+    reconciled_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+
+class AnalyzerQueueRow(Table):
+    """What an analyzer still has to evaluate; what failed stays, with the reason and how often."""
+
+    __tablename__ = "analyzer_queue"
+    __table_args__ = (Index("ix_analyzer_queue_type_attempts", "type", "attempts"),)
+
+    type: Mapped[str] = mapped_column(String(64), primary_key=True)
+    subject_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    attempts: Mapped[int] = mapped_column(Integer)
+    error: Mapped[str] = mapped_column(Text)
+
+
+class AnalyzerRunRow(Table):
+    """One run of an analyzer."""
+
+    __tablename__ = "analyzer_runs"
+    __table_args__ = (
+        CheckConstraint(f"state IN {RUN_STATES!r}", name="state"),
+        Index("ix_analyzer_runs_type_id", "type", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    type: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    full: Mapped[bool]
+    logic_version: Mapped[int] = mapped_column(Integer)
+    counts: Mapped[dict[str, Any]]
+    error: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]

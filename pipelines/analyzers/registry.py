@@ -1,0 +1,10 @@
+"""All analyzers. A new one is a file in this folder and a line here; its job, routes and schedule follow from that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.analyzers.base import BaseAnalyzer
+from pipelines.analyzers.duplicate_scene_files import DuplicateSceneFiles
+
+ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (DuplicateSceneFiles,)
