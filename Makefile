@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 export STASH_SENSE_DATA_DIR := $(DATA)
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup dev importers models run test check format bench lock clean
+.PHONY: help setup dev importers models run test check format bench plugin lock clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,14 +45,26 @@ models: setup  ## Fetch, convert and verify the default model pack
 run: models  ## Start the server, enrol the sample people, identify the sample videos, keep serving
 	@exec $(BIN)/stash-sense up --sample tests/data
 
-test: dev models  ## Run the tests
+node_modules/.package-lock.json: package-lock.json | dev
+	@echo "Installing package-lock.json into node_modules"
+	@$(BIN)/python -m tests.plugin.node ci
+
+node_modules: node_modules/.package-lock.json  ## Add what the page of the plugin is built and checked with
+
+plugin: dev node_modules  ## Write dist/stash-sense.zip and dist/index.yml, which Stash's plugin manager installs
+	@$(BIN)/python -m tests.plugin.node build
+	@$(BIN)/python plugin/pack.py
+
+test: dev models node_modules  ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: dev  ## Lint, format, types and import rules
+check: dev node_modules  ## Lint, format, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy plugin/stash_sense_proxy plugin/stash_sense_backend.py plugin/pack.py
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.plugin.node check
 
 format: dev  ## Format and fix what can be fixed
 	$(BIN)/ruff format .

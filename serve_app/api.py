@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from serve_app.auth import OPEN_PATHS, ApiKeyCheck
 from serve_app.errors import install_error_handlers
 from serve_app.limits import BodyLimit
-from serve_app.routes import crops, database, health, identify, jobs, library, models, people, settings, system
+from serve_app.routes import crops, database, health, identify, jobs, library, models, people, settings, stash, system
 from serve_app.services import Services
 
 TITLE = "Stash Sense"
@@ -21,7 +21,7 @@ TITLE = "Stash Sense"
 def create_api(services: Services | None = None) -> FastAPI:
     """Returns the app; without services it can only describe itself."""
     api = FastAPI(title=TITLE, version=version("stash-sense-ray"), redoc_url=None)
-    for routes in (health, identify, crops, database, jobs, library, models, people, settings, system):
+    for routes in (health, identify, crops, database, jobs, library, models, people, settings, stash, system):
         api.include_router(routes.router)
     install_error_handlers(api)
     api.openapi = lambda: openapi(api)  # type: ignore[method-assign]

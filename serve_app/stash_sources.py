@@ -77,7 +77,7 @@ class StashSources:
 
     async def scene(self, scene_id: str) -> Shown:
         """Returns a scene. Raises StashNotFound, the other StashError leaves, MediaNotFound when it has no file."""
-        library = await self._library()
+        library = await self.library()
         scene = await library.scene(scene_id)
         tagged = universal_ids(scene.performers)
         medium = await asyncio.to_thread(self._scene_medium, scene, tagged)
@@ -85,7 +85,7 @@ class StashSources:
 
     async def image(self, image_id: str) -> Shown:
         """Returns an image. Raises like `scene`."""
-        library = await self._library()
+        library = await self.library()
         image = await library.image(image_id)
         tagged = universal_ids(image.performers)
         medium = await asyncio.to_thread(self._image_medium, image, tagged)
@@ -93,7 +93,7 @@ class StashSources:
 
     async def gallery(self, gallery_id: str) -> Shown:
         """Returns a gallery with its first `max_gallery_images` images. Raises like `scene`; its images need files."""
-        library = await self._library()
+        library = await self.library()
         gallery = await library.gallery(gallery_id)
         most = self._live.settings.max_gallery_images
         images: list[Image] = []
@@ -111,8 +111,8 @@ class StashSources:
         about = _about("gallery", gallery.id, gallery.title, tagged) | {"images": total}
         return Shown(about, tuple(media), tagged, total - len(media))
 
-    async def _library(self) -> StashLibrary:
-        """Returns the open library of the settings in force."""
+    async def library(self) -> StashLibrary:
+        """Returns the open library of the settings in force. Raises StashUnreachable when no Stash is set."""
         settings = self._live.settings
         wanted = (settings.stash_url, settings.stash_api_key, settings.stash_requests_per_s)
         async with self._opening:
@@ -129,7 +129,7 @@ class StashSources:
     async def _box_hosts(self) -> frozenset[Host]:
         """Returns the hosts of the stash-boxes; none while Stash does not say."""
         try:
-            library = await self._library()
+            library = await self.library()
             asked_at, hosts = self._boxes
             if time.monotonic() - asked_at > BOXES_FOR_S or not asked_at:
                 boxes = (await library.configuration()).stash_boxes

@@ -22,7 +22,9 @@ from tests.fakes.stash.execution import Refused, prepare, run
 from tests.fakes.stash.jobs import Broadcast, JobQueue
 from tests.fakes.stash.knobs import Knobs, Request, RequestLog, masked
 from tests.fakes.stash.library import Library
+from tests.fakes.stash.pages import Pages, Sessions
 from tests.fakes.stash.pictures import SILHOUETTE, PictureShop, sprite_vtt
+from tests.fakes.stash.plugins import Plugins
 from tests.fakes.stash.records import Image, Scene
 from tests.fakes.stash.resolvers import Context
 from tests.fakes.stash.schema import minor_of
@@ -35,7 +37,17 @@ UNAUTHORISED = {"WWW-Authenticate": "FormBased"}
 class StashApp:
     """All state of a running fake except its sockets."""
 
-    def __init__(self, library: Library, api_key: str | None, knobs: Knobs, pictures: Path) -> None:
+    def __init__(
+        self,
+        library: Library,
+        api_key: str | None,
+        knobs: Knobs,
+        pictures: Path,
+        plugins: Plugins,
+        page: Path | None = None,
+    ) -> None:
+        self.plugins, self.sessions, self.own_url = plugins, Sessions(), ""
+        pages = Pages(plugins, self.sessions, page)
         self.library, self.api_key, self.knobs = library, api_key, knobs
         self.requests = RequestLog()
         self.broadcast = Broadcast()
@@ -44,7 +56,9 @@ class StashApp:
         self.routes: list[BaseRoute] = [
             Route("/graphql", self._graphql, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", self._websocket),
-            Route("/login", lambda _: PlainTextResponse("Login", media_type="text/html")),
+            Route("/login", pages.login, methods=["GET", "POST"]),
+            Route("/plugin/{plugin}/{kind}", pages.plugin_file),
+            Route("/assets/{name:path}", pages.asset),
             Route("/scene/{id:int}/stream", self._stream),
             Route("/scene/{id:int}/screenshot", self._screenshot),
             Route("/scene/{id:int}/vtt/thumbs", self._vtt),
@@ -56,11 +70,21 @@ class StashApp:
             Route("/performer/{id:int}/image", self._performer_image),
             Route("/studio/{id:int}/image", _silhouette),
             Route("/tag/{id:int}/image", _silhouette),
+            Route("/{path:path}", pages.index),
         ]
         self._router = Starlette(routes=self.routes)
 
     def context(self, base_url: str) -> Context:
-        return Context(self.library, self.jobs, base_url, minor_of(self.knobs.version), self.api_key)
+        return Context(
+            self.library,
+            self.jobs,
+            base_url,
+            minor_of(self.knobs.version),
+            self.api_key,
+            self.plugins,
+            self.sessions,
+            self.own_url,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers /healthz to everybody; anything else passes the faults, the keys, and then its route."""
@@ -97,7 +121,9 @@ class StashApp:
         key = Headers(scope=scope).get("ApiKey") or QueryParams(scope["query_string"]).get("apikey") or ""
         if key and key != self.api_key:
             return Response(status_code=401, headers=UNAUTHORISED)
-        if key or not self.api_key or scope["path"].startswith("/login"):
+        if key or not self.api_key or scope["path"].startswith(("/login", "/assets")):
+            return None
+        if self.sessions.knows(Headers(scope=scope).get("Cookie", "")):
             return None
         ending = Path(scope["path"]).suffix
         if scope["path"] == "/graphql" or ending not in {"", ".html"}:

@@ -13,6 +13,8 @@ from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFra
 from tests.fakes.stash.filters import compile_filter
 from tests.fakes.stash.find import Found, find, whole_number
 from tests.fakes.stash.library import Library, StashFailure
+from tests.fakes.stash.pages import Sessions
+from tests.fakes.stash.plugins import Plugins
 from tests.fakes.stash.records import File, Gallery, Image, Marker, Performer, Scene, Studio, Tag
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Context:
         base_url: scheme and host of the request, for the absolute addresses.
         minor: 25 to 31, the version played.
         api_key: of the server; None when it needs none.
+        plugins, sessions: for the plugins, which get a session of their own.
+        own_url: where the server listens.
     """
 
     library: Library
@@ -52,6 +56,9 @@ class Context:
     base_url: str
     minor: int
     api_key: str | None
+    plugins: Plugins = field(default_factory=Plugins)
+    sessions: Sessions = field(default_factory=Sessions)
+    own_url: str = ""
     selected: dict[int, frozenset[str]] = field(default_factory=dict)
 
 

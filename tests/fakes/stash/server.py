@@ -27,6 +27,7 @@ from tests.fakes.stash.control import Control
 from tests.fakes.stash.jobs import JobQueue
 from tests.fakes.stash.knobs import Knobs, RequestLog
 from tests.fakes.stash.library import Library
+from tests.fakes.stash.plugins import Plugins
 from tests.fakes.stash.schema import LATEST
 from tests.fakes.stash.sending import TRANSPORT
 
@@ -70,13 +71,20 @@ class FakeStash:
         host: str = "127.0.0.1",
         port: int = 0,
         pictures: Path | None = None,
+        plugins: Path | None = None,
+        page: Path | None = None,
     ) -> None:
-        """`pictures` is where covers and sprites are kept; a temporary folder without it."""
+        """
+        Args:
+            pictures: where covers and sprites are kept; a temporary folder without it.
+            plugins: the plugins folder.
+            page: folder of the web page: index.html and assets.
+        """
         self._temporary = tempfile.TemporaryDirectory(prefix="fake-stash-") if pictures is None else None
         folder = Path(self._temporary.name) if self._temporary is not None else pictures
         assert folder is not None
         self._host, self._port = host, port
-        self._app = StashApp(library or Library(), api_key, Knobs(version=version), folder)
+        self._app = StashApp(library or Library(), api_key, Knobs(version=version), folder, Plugins(plugins), page)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,6 +101,14 @@ class FakeStash:
     @property
     def requests(self) -> RequestLog:
         return self._app.requests
+
+    @property
+    def plugins(self) -> Plugins:
+        return self._app.plugins
+
+    def session(self) -> str:
+        """Returns the value of the cookie `session` of somebody who has just logged in."""
+        return self._app.sessions.open()
 
     @property
     def jobs(self) -> JobQueue:
@@ -114,6 +130,7 @@ class FakeStash:
         listener.bind((self._host, self._port))
         listener.listen(256)
         self._port = listener.getsockname()[1]
+        self._app.own_url = self.url
         ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(listener, ready), name="fake-stash", daemon=True)
         self._thread.start()

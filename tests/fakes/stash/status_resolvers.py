@@ -90,7 +90,7 @@ def _configuration(_: Any, info: Info) -> dict[str, Any]:
         "minimumSprites": 10,
         "maximumSprites": 500,
     }
-    return {"general": general, "ui": {}, "plugins": {}}
+    return {"general": general, "ui": {}}
 
 
 @resolver("StashBox", "max_requests_per_minute")

@@ -1,0 +1,12 @@
+// Where Stash starts the plugin: registers the page, and what is added to Stash's own pages.
+import { addNavButton } from "./patches/nav";
+import { addPage } from "./patches/page";
+import "./style.css";
+
+for (const add of [addPage, addNavButton]) {
+  try {
+    add();
+  } catch (error) {
+    console.error("Stash Sense:", error); // one that this version of Stash does not know leaves the others
+  }
+}

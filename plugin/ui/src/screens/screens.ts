@@ -1,0 +1,15 @@
+// The screens of the page, in the order of their tabs. A new one is a file and a line here.
+import type React from "react";
+import type { IconDefinition } from "@fortawesome/free-solid-svg-icons";
+import { faGauge } from "@fortawesome/free-solid-svg-icons";
+import { Dashboard } from "./Dashboard";
+
+export interface Screen {
+  /** `?tab=` of the URL. */
+  id: string;
+  title: string;
+  icon: IconDefinition;
+  component: React.ComponentType;
+}
+
+export const SCREENS: Screen[] = [{ id: "dashboard", title: "Dashboard", icon: faGauge, component: Dashboard }];

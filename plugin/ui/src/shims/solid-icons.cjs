@@ -1,0 +1,1 @@
+module.exports = window.PluginApi.libraries.FontAwesomeSolid;

@@ -1,0 +1,134 @@
+"""The plugin in a real browser: Chromium, a page with Stash's libraries, the fake Stash, and the real server behind it.
+
+All of a session share one of each. What a machine lacks (Chromium, Node) skips the tests that need it, with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from serve_app.ray_env import free_port
+from tests.conftest import REPOSITORY
+from tests.fakes.stash import FakeStash, sample_library
+from tests.plugin.node import build, why_not
+from tests.serve_app.conftest import enrolled, launch, server_environment, short_dir, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["enrolled", "short_dir"]
+
+STASH_KEY = "stash-key-of-the-plugin-tests"
+PLUGIN = "stash-sense"
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
+
+
+@dataclass
+class Installation:
+    """A Stash with the plugin, and the Stash Sense server that it is set up for."""
+
+    stash: FakeStash
+    url: str
+    key: str
+    data_dir: Path
+    problems: list[str] = field(default_factory=list)
+
+    def set_up(self, url: str | None = None, key: str | None = None) -> None:
+        """Sets the plugin's settings in Stash; the right ones by default."""
+        self.stash.plugins.settings[PLUGIN] = {"serverUrl": url or self.url, "apiKey": self.key if key is None else key}
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"ApiKey": self.key}, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def built() -> Path:
+    """The folder `build` with the plugin as it is installed, and the test page."""
+    if reason := why_not():
+        pytest.skip(reason)
+    build("--page")
+    return REPOSITORY / "build"
+
+
+@pytest.fixture(scope="session")
+def stash(built: Path, data: Path) -> Iterator[FakeStash]:
+    """A Stash with the test data as its library, nobody tagged; it wants a login or a key."""
+    with FakeStash(sample_library(data), api_key=STASH_KEY, plugins=built / "plugin", page=built / "page") as stash:
+        yield stash
+
+
+@pytest.fixture(scope="session")
+def installation(short_dir: Path, models_dir: Path, enrolled: Path, stash: FakeStash) -> Iterator[Installation]:
+    """The server with the people of the test data enrolled; it knows where Stash is, and looks into few frames."""
+    data_dir = short_dir / "plugin-data"
+    data_dir.mkdir()
+    shutil.copytree(enrolled, data_dir / "performer-db")
+    (data_dir / "settings.toml").write_text(
+        f'stash_url = "{stash.url}"\nstash_api_key = "{STASH_KEY}"\nframes_per_scene = 12\n'
+    )
+    port = free_port()
+    environment = server_environment(data_dir, port, models_dir, DECODE_WORKERS="1", SCAN_WORKERS="1")
+    process = launch(environment, data_dir / "server.log")
+
+    def log() -> str:
+        return (data_dir / "server.log").read_text(errors="replace")
+
+    try:
+        until(lambda: process.poll() is not None or "Serving on" in log(), 180, "the start")
+        assert process.poll() is None, log()
+        key = (data_dir / "api-key").read_text().strip()
+        installation = Installation(stash, f"http://127.0.0.1:{port}", key, data_dir)
+        with installation.client() as client:
+            until(lambda: client.get("/ready").status_code == 200, 60, "readiness")
+        yield installation
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system, without a window."""
+    sync = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, installation: Installation) -> Iterator[Page]:
+    """A page of somebody logged in to Stash; the test fails when the page breaks a rule of its policy or throws."""
+    installation.set_up()
+    context = browser.new_context(viewport=WIDE, base_url=installation.stash.url)
+    context.add_cookies([{"name": "session", "value": installation.stash.session(), "url": installation.stash.url}])
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    def note(message: Any) -> None:
+        if message.type == "error" and ("Content Security Policy" in message.text or "Stash Sense:" in message.text):
+            problems.append(message.text)
+
+    page.on("console", note)
+    yield page
+    context.close()
+    assert not problems
