@@ -33,6 +33,10 @@ TAIL_GROUPS = 8
 """Towards the end groups get smaller, so that each worker has so many of them left."""
 LOOK_S = 0.25
 STOP_WAIT_S = 2.0
+WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+"""Of every actor. glibc reads it when a process starts; set later it is too late, because Ray's own threads have made
+their arenas by then, each decoding thread takes another one of them, and each keeps the largest frames it ever held.
+Two workers grew from 0.6 to 1.3 GB in 75 s without it and stay between 0.6 and 0.9 GB with it (2026-11-26)."""
 
 
 def worker_count(settings: Settings) -> int:
@@ -107,6 +111,7 @@ def _dataset(settings: Settings, source: Datasource, worker: type, arguments: tu
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=0,
+            runtime_env={"env_vars": WORKER_ENVIRONMENT},
             scheduling_strategy="SPREAD",  # actors that reserve no CPU would all fit on one node
             **resources,
         )

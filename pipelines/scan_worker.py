@@ -42,7 +42,6 @@ LOOK_S = 0.25
 """How often a waiting or working worker looks whether the scan was stopped."""
 GRACE_S = 1.5
 """A worker that is still at the same content so long after a stop ends itself: a decoder may be stuck."""
-M_ARENA_MAX = -8  # <malloc.h>
 
 STATUS_SCHEMA = pa.schema(
     [
@@ -158,7 +157,7 @@ class ScanWorker:
     """Scans what it is given and returns one status row a content. Made once in each actor."""
 
     def __init__(self, settings: Settings, run: ScanRun) -> None:
-        stand_back(settings.scan_niceness)
+        os.nice(settings.scan_niceness)
         self._settings = settings
         self._run = run
         self._scanner = ContentScanner(settings)
@@ -228,14 +227,6 @@ class ScanWorker:
                 time.sleep(GRACE_S)
                 if self._busy_since == since:
                     os._exit(0)
-
-
-def stand_back(niceness: int) -> None:
-    """Gives this process less of the cores, and its allocator two arenas: freed memory is used again sooner."""
-    os.nice(niceness)
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library than glibc
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def give_back_memory() -> None:

@@ -139,6 +139,7 @@ class Settings(BaseSettings):
     scan_niceness: int = _now("scan", 10, "How far scan workers stand back for requests.", ge=0, le=19)
 
     max_body_mb: int = _now("limits", 64, "Largest request body, in MB.", ge=1, le=4096)
+    max_bodies_mb: int = _now("limits", 512, "Bodies of all requests under way, in MB.", ge=1, le=65_536)
     max_image_megapixels: int = _now("limits", 100, "Largest picture, in megapixels.", ge=1, le=1000)
     max_video_duration_s: float = _now("limits", 6 * 3600, "Longest video, in seconds.", gt=0, allow_inf_nan=False)
     max_gallery_images: int = _now("limits", 200, "Most images in one gallery request.", ge=1, le=5000)

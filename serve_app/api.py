@@ -33,7 +33,11 @@ def create_api(services: Services | None = None) -> FastAPI:
 
 def _add_middleware(api: FastAPI, services: Services) -> None:
     """The last one added sees a request first: CORS, then the key, then the limit."""
-    api.add_middleware(BodyLimit, max_body_mb=lambda: services.settings.max_body_mb)
+    api.add_middleware(
+        BodyLimit,
+        max_body_mb=lambda: services.settings.max_body_mb,
+        max_bodies_mb=lambda: services.settings.max_bodies_mb,
+    )
     api.add_middleware(ApiKeyCheck, key_digest=services.key_digest)
     if services.settings.cors_origins:
         api.add_middleware(

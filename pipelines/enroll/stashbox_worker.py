@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.enroll.stashbox_pictures import BoxRun, PictureLooker
-from pipelines.scan_worker import GRACE_S, LOOK_S, ScanStopped, grouped, stand_back, ungrouped
+from pipelines.scan_worker import GRACE_S, LOOK_S, ScanStopped, grouped, ungrouped
 from pipelines.settings import Settings
 from pipelines.stash.stashbox_records import BoxImage, BoxPerformer
 
@@ -39,7 +39,7 @@ class BoxWorker:
     """Looks at the performers that it is given and returns one status row each. Made once in each actor."""
 
     def __init__(self, settings: Settings, run: BoxRun) -> None:
-        stand_back(settings.scan_niceness)
+        os.nice(settings.scan_niceness)
         self._run = run
         self._looker = PictureLooker(settings, run)
         self._busy = False

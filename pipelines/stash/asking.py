@@ -113,8 +113,8 @@ class Walk:
         return (await self._fetch({"filter": page, self._finder.criteria: criteria or None}))[1]
 
     async def numbered(self, number: int, criteria: Criteria | None) -> tuple[int | None, Sequence[Item]]:
-        """Returns the count, on page 1 only, and the items of a page by id."""
-        page = self._sorted(number, "ASC")
+        """Returns the count, on page 1 only, and the items of a page, newest first."""
+        page = self._sorted(number, "DESC")
         return await self._fetch({"filter": page, self._finder.criteria: criteria or None}, counted=number == 1)
 
     def _sorted(self, number: int, direction: str) -> dict[str, Any]:

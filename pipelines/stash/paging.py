@@ -2,7 +2,7 @@
 
 Scenes, images and galleries are paged by id (each page asks for ids beyond the last one), so nothing is skipped or
 repeated whatever is added or removed meanwhile. Performers, studios and tags have no filter by id: they are paged by
-offset, sorted by id, and walked again for what a removal shifted out of sight.
+offset, newest first, and walked again for what a removal shifted out of sight.
 """
 
 from __future__ import annotations
@@ -58,18 +58,21 @@ async def by_id(
 async def by_offset(
     fetch: Callable[[int], Awaitable[tuple[int | None, Sequence[Item]]]], *, page_size: int
 ) -> AsyncIterator[Sequence[Item]]:
-    """Yields pages of items not yet seen; `fetch` returns (count on page 1, items) of a page, sorted by id.
+    """Yields pages of items not yet seen; `fetch` returns (count on page 1, items) of a page, the largest id first.
 
-    When fewer came than page 1 counted, rows were removed and others may have moved to a page already read: the list
-    is walked again. What is added at the same time can hide one; comparing ids later finds it.
+    Page 1 tells how many there are and the largest id of them, both of one moment. When fewer of those came, some were
+    removed and others may have moved to a page already read: the list is walked again. What is added meanwhile has a
+    larger id, so it neither counts nor hides a removal; it moves others to later pages, where they are met again.
     """
     seen: set[str] = set()
     for _ in range(PASSES):
-        number, walked, total = 1, 0, 0
+        number, total, newest = 1, 0, 0
+        walked: set[str] = set()
         while True:
             count, page = await again_when_removed(fetch, number)
-            total = total if count is None else count
-            walked += len(page)
+            if count is not None:
+                total, newest = count, max((int(item["id"]) for item in page), default=0)
+            walked.update(item["id"] for item in page if int(item["id"]) <= newest)
             fresh = [item for item in page if item["id"] not in seen]
             seen.update(item["id"] for item in fresh)
             if fresh:
@@ -77,7 +80,7 @@ async def by_offset(
             if len(page) < page_size:
                 break
             number += 1
-        if walked >= total:
+        if len(walked) >= total:
             return
 
 

@@ -33,7 +33,8 @@ PAGE_SIZE = 500
 class LibraryReading(Asking):
     """Reads of one Stash. All raise the StashError leaves of `StashClient.execute`.
 
-    Lists come page by page while they are iterated over, sorted by id. `filter` is a filter in Stash's own words.
+    Lists come page by page while they are iterated over, sorted by id; performers, studios and tags newest first.
+    `filter` is a filter in Stash's own words.
     `detail` "scan" leaves most fields of scenes and images at their defaults (`fields.SCENE_SCAN`).
     """
 

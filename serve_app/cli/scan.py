@@ -132,7 +132,7 @@ def print_report(report: dict[str, Any]) -> None:
         stdout.print(f"[yellow]note[/] Nobody was named. {report['match_error']}", soft_wrap=True)
     elif matched and matched["database_version"] is None:
         stdout.print("[yellow]note[/] Nobody is enrolled, so nobody was named.")
-    elif matched:
+    elif matched and matched["matched"]:  # else every scan was matched before, and nobody is named anew
         stdout.print(f"{matched['named']:,} people named, {matched['unknown']:,} unknown.")
 
 

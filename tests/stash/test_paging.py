@@ -42,7 +42,7 @@ class Rows:
         async def fetch(number: int) -> tuple[int | None, list[dict]]:
             self._asked()
             self.counted += number == 1
-            found = sorted(self.ids)[(number - 1) * page_size : number * page_size]
+            found = sorted(self.ids, reverse=True)[(number - 1) * page_size : number * page_size]
             return (len(self.ids) if number == 1 else None), [{"id": str(i)} for i in found]
 
         return fetch
@@ -88,9 +88,24 @@ def test_paging_by_offset_loses_nothing_to_removals(before: set[int], removed: s
     assert before - removed <= set(found) <= before
 
 
+@given(ids, ids, st.sets(st.integers(61, 90), max_size=40), st.integers(1, 8), st.integers(1, 4))
+def test_paging_by_offset_loses_nothing_when_some_come_and_others_go_at_the_same_moment(
+    before: set[int], removed: set[int], added: set[int], page_size: int, after: int
+):
+    rows = Rows(before, [(after, removed, added)])  # ids only grow: what is added has a larger one
+    found = walked(by_offset(rows.offset(page_size), page_size=page_size))
+    assert len(found) == len(set(found))
+    assert before - removed <= set(found) <= before | added
+
+
+def test_one_that_comes_does_not_hide_that_one_went():
+    rows = Rows({1, 2, 3, 4, 5, 6}, [(1, {5}, {7}), (2, {6, 4}, {8})])
+    assert set(walked(by_offset(rows.offset(2), page_size=2))) >= {1, 2, 3}
+
+
 def test_an_undisturbed_list_is_walked_once_and_counted_on_page_1_only():
     rows = Rows(set(range(1, 11)))
-    assert walked(by_offset(rows.offset(4), page_size=4)) == list(range(1, 11))
+    assert walked(by_offset(rows.offset(4), page_size=4)) == list(range(10, 0, -1))
     assert (rows.requests, rows.counted) == (3, 1)
 
 

@@ -36,7 +36,7 @@ def test_every_version_answers_every_read(shared_stash: FakeStash, version: str)
         assert len(await listed(library.images(gallery_id="2"))) == 4
         assert len(await listed(library.galleries())) == 3
         performers = await listed(library.performers(page_size=7))
-        assert [p.id for p in performers] == [str(i) for i in range(1, 21)]
+        assert [p.id for p in performers] == [str(i) for i in range(20, 0, -1)]
         assert all(p.name for p in performers)
         assert any(p.universal_ids for p in performers)
         studios, tags = await listed(library.studios(page_size=5)), await listed(library.tags(page_size=7))
