@@ -58,6 +58,9 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     ├── RecommendationError
     │   ├── RecommendationUnknown   no recommendation, batch or type of that name
     │   └── RecommendationConflict  not possible in the state that it is in, or it is not what was seen
+    ├── ActionError             what is done in Stash about a finding
+    │   ├── ActionUnknown       no action, or no type of action, of that name
+    │   └── ActionConflict      something is no longer what was seen, or not possible in its state
     ├── Unauthorized            no API key, or a wrong one
     ├── Overloaded              the queue is full; try again after `retry_after_s`
     └── StartupError            the server cannot start
@@ -314,6 +317,18 @@ class RecommendationUnknown(RecommendationError):
 
 class RecommendationConflict(RecommendationError):
     code = "recommendation_conflict"
+
+
+class ActionError(StashSenseError):
+    code = "action_error"
+
+
+class ActionUnknown(ActionError):
+    code = "action_unknown"
+
+
+class ActionConflict(ActionError):
+    code = "action_conflict"
 
 
 class Unauthorized(StashSenseError):

@@ -18,6 +18,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from starlette.exceptions import HTTPException
 
 from pipelines.errors import (
+    ActionConflict,
+    ActionUnknown,
     DatabaseError,
     InputError,
     JobConflict,
@@ -94,6 +96,8 @@ STATUS: tuple[tuple[type[StashSenseError], int], ...] = (
     (JobConflict, 409),
     (RecommendationUnknown, 404),
     (RecommendationConflict, 409),
+    (ActionUnknown, 404),
+    (ActionConflict, 409),
 )
 """First match counts: leaves stand before their branch."""
 

@@ -106,6 +106,13 @@ class LibraryCombining(LibraryEditing):
         """Removes performers, all or none of them."""
         await self._write("performersDestroy", {"ids": ("[ID!]", list(ids))}, priority=priority)
 
+    async def destroy_images(
+        self, ids: Sequence[str], *, delete_file: bool = False, priority: Priority = Priority.INTERACTIVE
+    ) -> None:
+        """Removes images with what Stash made for them, all or none; `delete_file` also their files from the disk."""
+        given = {"ids": list(ids), "delete_file": delete_file, "delete_generated": True}
+        await self._write("imagesDestroy", {"input": ("ImagesDestroyInput", given)}, priority=priority)
+
     async def _move_content(self, sources: Sequence[str], destination: str, priority: Priority) -> None:
         """Names `destination` instead of `sources` on everything; first everywhere beside them: nothing gets lost."""
         for one in (*sources, destination):

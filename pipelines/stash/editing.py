@@ -96,6 +96,44 @@ class LibraryEditing(LibraryWriting):
                 await self._write(change, {"input": (change_type, values)}, turn=turn, repeatable=True)
         return links
 
+    # --- what belongs to a scene
+
+    async def create_scene(self, priority: Priority = Priority.INTERACTIVE, **fields: Any) -> str:
+        """Makes a scene of fields of SceneCreateInput. Returns its id.
+
+        Files of `file_ids` are taken from the scenes that have them, where none of them may be the primary one.
+        """
+        return await self._create("scene", fields, priority)
+
+    async def change_history(
+        self,
+        scene_id: str,
+        kind: Literal["play", "o"],
+        *,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> None:
+        """Adds times to the history of a scene and removes others, each once; times are RFC 3339."""
+        names = {"play": ("sceneAddPlay", "sceneDeletePlay"), "o": ("sceneAddO", "sceneDeleteO")}[kind]
+        for name, times in zip(names, (add, remove), strict=True):
+            if times:  # Stash would take the time of now for none
+                arguments = {"id": ("ID", scene_id), "times": ("[Timestamp!]", list(times))}
+                await self._write(name, arguments, priority=priority)
+
+    async def update_marker(self, marker_id: str, priority: Priority = Priority.INTERACTIVE, **fields: Any) -> None:
+        """Changes fields of SceneMarkerUpdateInput, such as scene_id="7": the marker moves to that scene."""
+        known = await self.client.features(priority)
+        given = prepared(known, "SceneMarkerUpdateInput", {"id": marker_id, **fields})
+        arguments = {"input": ("SceneMarkerUpdateInput", given)}
+        await self._write("sceneMarkerUpdate", arguments, priority=priority, repeatable=True)
+
+    async def create_marker(self, priority: Priority = Priority.INTERACTIVE, **fields: Any) -> str:
+        """Makes a marker of fields of SceneMarkerCreateInput. Returns its id."""
+        given = prepared(await self.client.features(priority), "SceneMarkerCreateInput", fields)
+        made = await self._write("sceneMarkerCreate", {"input": ("SceneMarkerCreateInput", given)}, priority=priority)
+        return str(made["id"])
+
     # --- many things
 
     async def add_performers(

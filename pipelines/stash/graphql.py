@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,8 @@ from pipelines.stash.retries import Retries, TryAgain
 from pipelines.stash.subscriptions import Reconnects, events
 
 CONNECT_TIMEOUT_S = 5.0
+_HELD: ContextVar[WriteTurn | None] = ContextVar("held_turn", default=None)
+"""The turn inside whose block this task is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +171,22 @@ class StashClient:
 
     @asynccontextmanager
     async def writing(self, priority: Priority = Priority.BATCH) -> AsyncIterator[WriteTurn]:
-        """Inside the block nobody else in the cluster writes: for reading, changing and writing back."""
+        """Inside the block nobody else in the cluster writes: for reading, changing and writing back.
+
+        Blocks may be nested: what is written inside one, by any call of this client, belongs to its turn.
+        """
+        held = _HELD.get()
+        if held is not None and held.of(self):
+            yield held
+            return
         async with self.limiter.writing(priority):
-            yield WriteTurn(self, priority)
+            turn = WriteTurn(self, priority)
+            token = _HELD.set(turn)
+            try:
+                yield turn
+            finally:
+                turn.over = True
+                _HELD.reset(token)
 
     async def features(self, priority: Priority = Priority.BATCH, *, again: bool = False) -> Features:
         """Returns what the server knows; asked once, or `again` after it turned out to have changed."""
@@ -220,6 +236,11 @@ class WriteTurn:
     def __init__(self, client: StashClient, priority: Priority) -> None:
         self._client = client
         self._priority = priority
+        self.over = False
+
+    def of(self, client: StashClient) -> bool:
+        """Whether this client may write in it now."""
+        return self._client is client and not self.over
 
     async def execute(
         self, query: str, variables: Mapping[str, Any] | None = None, *, repeatable: bool = False

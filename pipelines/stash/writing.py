@@ -15,9 +15,10 @@ from pipelines.stash.records import StashId
 
 _PLAIN_ANSWERS = {
     *("scenesDestroy", "performersDestroy", "deleteFiles", "destroyFiles", "sceneAssignFile", "fileSetFingerprints"),
-    *("metadataGenerate", "metadataScan", "stopJob"),
+    *("metadataGenerate", "metadataScan", "stopJob", "imagesDestroy"),
 }
 """Mutations that answer with a value instead of a thing."""
+_COUNTED_ANSWERS = {"sceneAddPlay", "sceneDeletePlay", "sceneAddO", "sceneDeleteO"}
 
 
 class LibraryWriting(LibraryReading):
@@ -37,7 +38,7 @@ class LibraryWriting(LibraryReading):
         known.check("Mutation", [name])
         declared = ", ".join(f"${argument}: {kind}!" for argument, (kind, _) in arguments.items())
         passed = ", ".join(f"{argument}: ${argument}" for argument in arguments)
-        selected = "" if name in _PLAIN_ANSWERS else " { id }"
+        selected = "" if name in _PLAIN_ANSWERS else " { count }" if name in _COUNTED_ANSWERS else " { id }"
         text = f"mutation Write({declared}) {{ {name}({passed}){selected} }}"
         variables = {argument: value for argument, (_, value) in arguments.items()}
         try:

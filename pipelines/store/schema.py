@@ -21,6 +21,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -30,12 +31,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """Revision of the newest migration; a test compares it with `migrations/versions`."""
 
 LIVE_STATES = ("queued", "running", "stopping")
 ENDED_STATES = ("done", "failed", "stopped", "cancelled")
 RECOMMENDATION_STATUSES = ("pending", "resolved", "dismissed", "closed")
+ACTION_STATES = ("planned", "performing", "done", "failed")
 RUN_STATES = ("running", "done", "stopped", "failed")
 
 _LIVE = text("state IN ('queued', 'running', 'stopping')")
@@ -358,3 +360,73 @@ class AnalyzerRunRow(Table):
     error: Mapped[str] = mapped_column(Text)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+
+class ActionRow(Table):
+    """One change of Stash: what was there before, what was written, how it ended, and whether it was undone.
+
+    Attributes:
+        steps: the writes; `results` has one entry for each that was carried out.
+        owner: who performs it, so that others know whether that is still alive.
+        undo_made: what the undo has made anew, by what it stands for.
+    """
+
+    __tablename__ = "actions"
+    __table_args__ = (
+        CheckConstraint(f"state IN {ACTION_STATES!r}", name="state"),
+        Index("ix_actions_state", "state"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    action: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str] = mapped_column(Text)
+    params: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    destructive: Mapped[bool]
+    undoable: Mapped[bool]
+    before: Mapped[list[Any]]
+    changes: Mapped[list[Any]]
+    steps: Mapped[list[Any]]
+    results: Mapped[list[Any]]
+    after: Mapped[list[Any]]
+    gone: Mapped[list[Any]]
+    not_undone: Mapped[list[Any]]
+    pictures: Mapped[dict[str, Any]]
+    recommendation_id: Mapped[int | None] = mapped_column(RowId, index=True)
+    job_id: Mapped[int | None] = mapped_column(RowId)
+    owner: Mapped[str] = mapped_column(String(255))
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    touched_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    undo_state: Mapped[str | None] = mapped_column(String(16), index=True)
+    undo_made: Mapped[dict[str, Any]]
+    undo_report: Mapped[dict[str, Any] | None]
+    undone_at: Mapped[datetime | None]
+
+
+class ActionPictureRow(Table):
+    """A picture that an action took away, by the SHA-256 of its bytes."""
+
+    __tablename__ = "action_pictures"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ActionPreviewRow(Table):
+    """What somebody was shown before an action: with it a conflict can say what has changed since."""
+
+    __tablename__ = "action_previews"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    batch: Mapped[str] = mapped_column(String(64), index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))
+    params: Mapped[dict[str, Any]]
+    before: Mapped[list[Any]]
+    recommendation_id: Mapped[int | None] = mapped_column(RowId)
+    created_at: Mapped[datetime] = mapped_column(index=True)

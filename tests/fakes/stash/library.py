@@ -239,6 +239,15 @@ class Library:
                     self.drop_file(file_id, delete=delete_file)
         self.revision += 1
 
+    def drop_image(self, image_id: int, *, delete_file: bool = False) -> None:
+        """Removes an image; its files too when asked and when no other image has them."""
+        image = self.images.remove(image_id)
+        others = {file_id for other in self.images.values() for file_id in other.file_ids} if delete_file else set()
+        for file_id in image.file_ids if delete_file else ():
+            if file_id not in others:
+                self.drop_file(file_id, delete=True)
+        self.revision += 1
+
     def drop_file(self, file_id: int, *, delete: bool) -> None:
         """Removes a file's row. `delete` forgets where its bytes are as well; no file of this machine is deleted."""
         file = self.files.remove(file_id)

@@ -22,6 +22,8 @@ def _update(kind: ContentName, info: Info, given: Input) -> Any:
     library = context.library
     row = library.table(kind).one(whole_number(given["id"]))
     changes = changes_of(library, context, given)
+    if kind == "image" and "gallery_ids" in changes:
+        _check_galleries(library, row, changes["gallery_ids"])
     if kind == "scene" and changes.get("title") == "" and not row.file_ids:
         raise StashFailure("title must be set if scene has no files")
     primary = given.get("primary_file_id")
@@ -35,6 +37,15 @@ def _update(kind: ContentName, info: Info, given: Input) -> Any:
     if kind == "gallery" and "scene_ids" in given:
         _set_gallery_scenes(library, row.id, [whole_number(i) for i in given["scene_ids"] or ()])
     return row
+
+
+def _check_galleries(library: Library, image: Image, gallery_ids: tuple[int, ...]) -> None:
+    """Images go into and out of galleries that were made by hand only; those of folders follow the folder."""
+    for gallery_id in sorted(set(image.gallery_ids) ^ set(gallery_ids)):
+        gallery = library.galleries[gallery_id]
+        if gallery.folder is not None:
+            problem = f'cannot change contents of folder-based gallery "{gallery.title}"'
+            raise StashFailure(f'changing galleries of image "{image.title}": {problem}')
 
 
 def _with_primary(row: Scene | Image, file_id: int, kind: str) -> tuple[int, ...]:
@@ -102,6 +113,8 @@ def _bulk(kind: ContentName, info: Info, given: Input) -> list[Any]:
     rows = [table[i] for i in ids]
     for row in rows:
         combined = {key: _combined(getattr(row, key), values, mode) for key, (values, mode) in lists.items()}
+        if kind == "image" and "gallery_ids" in combined:
+            _check_galleries(library, row, combined["gallery_ids"])
         apply(library, row, {**changes, **combined}, {})
     return rows
 

@@ -20,7 +20,13 @@ from graphql import (
     visit,
 )
 
-from tests.fakes.stash import mutations, people_mutations, plugin_resolvers, status_resolvers  # noqa: F401  they register their resolvers
+from tests.fakes.stash import (  # noqa: F401  they register their resolvers
+    mutations,
+    people_mutations,
+    plugin_resolvers,
+    scene_mutations,
+    status_resolvers,
+)
 from tests.fakes.stash.resolvers import RESOLVERS, file_type
 
 SDL = Path(__file__).with_name("schema.graphql")
