@@ -1,0 +1,52 @@
+import React from "react";
+import { faCircleCheck, faCircleXmark } from "@fortawesome/free-solid-svg-icons";
+import { call } from "../backend";
+import { useAsk } from "../hooks";
+import { Icon } from "../parts/Icon";
+import { Pairing } from "../parts/Pairing";
+import { Empty, Shown } from "../parts/states";
+import type { StashInfo } from "../types";
+import { several } from "../words";
+
+/** The Stash that the server works for, and the stash-boxes that are set there. */
+export const StashSection: React.FC = () => {
+  const asked = useAsk(() => call<StashInfo>("stash"), "stash");
+  return (
+    <Shown asked={asked}>
+      {(stash) => (
+        <>
+          {stash.can_pair ? <Pairing done={asked.reload} /> : null}
+          {stash.url ? (
+            <p>
+              <Icon
+                icon={stash.answers ? faCircleCheck : faCircleXmark}
+                className={stash.answers ? "sense-good" : "sense-bad"}
+              />{" "}
+              <span className="sense-break">{stash.url}</span>{" "}
+              {stash.answers ? `answers, version ${stash.version}` : stash.problem?.message}
+            </p>
+          ) : null}
+          {stash.answers ? (
+            <p className="text-muted">
+              {several(stash.scenes, "scene")}, {several(stash.images, "image")},{" "}
+              {several(stash.galleries, "gallery", "galleries")}, {several(stash.performers, "performer")}
+            </p>
+          ) : null}
+          <h5>Stash-boxes</h5>
+          {stash.stash_boxes.length ? (
+            <div className="sense-rows">
+              {stash.stash_boxes.map((box) => (
+                <div key={box.endpoint} className="sense-row">
+                  <strong>{box.name}</strong>
+                  <span className="text-muted sense-small sense-break">{box.endpoint}</span>
+                </div>
+              ))}
+            </div>
+          ) : (
+            <Empty title="No stash-box is set in Stash" />
+          )}
+        </>
+      )}
+    </Shown>
+  );
+};
