@@ -1,7 +1,8 @@
 """All pairs of a library that may be duplicates, with what speaks for each, the likeliest first.
 
 Four sources give pairs: stash-box entries, Stash's phash, the frame hashes of the scan, metadata. Who is seen in the
-scenes takes pairs away: two scenes in which other people are recognised do not show the same. Nothing here confirms.
+scenes takes pairs away: two scenes in which other people are recognised do not show the same, unless many frames or the
+phash say so, because a face may be named wrongly. Nothing here confirms.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipelines.duplicates.frame_table import FrameTable
 from pipelines.duplicates.hamming import I64, U8
 from pipelines.duplicates.scene_table import Links, SceneTable
 from pipelines.duplicates.types import ProofHints
+from pipelines.duplicates.votes import LEAST_VOTES
 
 I32 = npt.NDArray[np.int32]
 F32 = npt.NDArray[np.float32]
@@ -30,6 +32,8 @@ Bools = npt.NDArray[np.bool_]
 NO_PHASH = 255
 LINKED_PHASH = 4
 """phashes that differ in so few bits count as linked when frames are counted for the stop list."""
+SURE_VOTES = 2 * LEAST_VOTES
+"""Frames from which on a pair is looked at whoever was recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ def find_candidates(
     stash_id = np.isin(code, ids)
     jaccard = _jaccard(people, code // max(n, 1), code % max(n, 1), n)
 
-    blocked = (jaccard == 0) & ~stash_id
+    blocked = (jaccard == 0) & ~stash_id & (distance > LINKED_PHASH) & (votes < SURE_VOTES)
     counts = CandidateCounts(
         stash_id=len(ids),
         phash=len(phash.code),

@@ -12,7 +12,7 @@ from typing import Literal
 from pipelines.stash.features import Features
 
 Kind = Literal["scene", "image", "gallery", "performer", "studio", "tag"]
-Detail = Literal["full", "scan", "tagged", "outline"]
+Detail = Literal["full", "scan", "pairing", "tagged", "outline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,17 @@ SCENE_SCAN = Selection(
     ("id", "title", "created_at", "updated_at"),
     {"files": VIDEO_FILE, "paths": SCENE_PATHS, "performers": PERFORMER_REF, "galleries": ids_of("Gallery")},
 )
+SCENE_PAIRING = Selection(
+    "Scene",
+    ("id", "date", "updated_at"),
+    {
+        "files": Selection("VideoFile", ("id", "path", "size", "mod_time", "duration"), {"fingerprints": FINGERPRINT}),
+        "performers": ids_of("Performer"),
+        "studio": ids_of("Studio"),
+        "stash_ids": Selection("StashID", ("endpoint", "stash_id")),
+    },
+)
+"""What tells which scenes may show the same footage."""
 IMAGE = Selection(
     "Image",
     (*_CONTENT, "photographer"),
@@ -193,6 +204,8 @@ class Finder:
         if detail == "tagged":
             inside = {"performers": ids_of("Performer"), "galleries": ids_of("Gallery")}
             return Selection(self.full.kind, ("id",), {k: ids for k, ids in inside.items() if k in self.full.nested})
+        if detail == "pairing":
+            return SCENE_PAIRING if self.full is SCENE else self.full
         return self.scan if detail == "scan" else self.full
 
 

@@ -35,7 +35,8 @@ class LibraryReading(Asking):
 
     Lists come page by page while they are iterated over, sorted by id; performers, studios and tags newest first.
     `filter` is a filter in Stash's own words.
-    `detail` "scan" leaves most fields of scenes and images at their defaults (`fields.SCENE_SCAN`).
+    `detail` "scan" leaves most fields of scenes and images at their defaults (`fields.SCENE_SCAN`), "pairing" even more
+    of scenes (`fields.SCENE_PAIRING`).
     """
 
     # --- one thing

@@ -227,6 +227,13 @@ class MatchStore:
         with self._store.reading() as session:
             return [(content_id, at) for content_id, at in session.execute(query).tuples()]
 
+    def recognised(self, kind: str) -> list[tuple[str, str]]:
+        """Returns (content id, universal id) for everybody who was named in contents of a kind."""
+        query = select(_PEOPLE.c.content_id, _PEOPLE.c.universal_id)
+        query = query.where(_PEOPLE.c.kind == kind, _PEOPLE.c.universal_id.is_not(None))
+        with self._store.reading() as session:
+            return list(session.execute(query).tuples())
+
     def get(self, kind: ContentKind, content_id: str) -> ContentMatch | None:
         """Returns the match of one content, None when it was never matched."""
         own = select(ContentPersonRow).where(ContentPersonRow.kind == kind, ContentPersonRow.content_id == content_id)

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """Revision of the newest migration; a test compares it with `migrations/versions`."""
 
 LIVE_STATES = ("queued", "running", "stopping")
@@ -210,6 +210,24 @@ class ContentPersonRow(Table):
     candidates: Mapped[list[Any]]
     best_time_s: Mapped[float | None]
     best_box: Mapped[list[Any] | None]
+
+
+class SceneProofRow(Table):
+    """What the pictures of two files said, see `pipelines.duplicates.types.Proof`; files by their fingerprints."""
+
+    __tablename__ = "scene_proofs"
+
+    file_a: Mapped[str] = mapped_column(String(255), primary_key=True)
+    file_b: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
+    version: Mapped[int] = mapped_column(Integer)
+    relation: Mapped[str] = mapped_column(String(16))
+    d: Mapped[float | None]
+    r: Mapped[float | None]
+    evidence_s: Mapped[float]
+    alignment: Mapped[dict[str, Any] | None]
+    failure: Mapped[str] = mapped_column(Text)
+    retryable: Mapped[bool]
+    proven_at: Mapped[datetime]
 
 
 class RecommendationRow(Table):

@@ -100,15 +100,20 @@ def test_sources_come_together_the_likeliest_first():
 
 def test_other_people_take_a_pair_away_unless_a_stash_box_says_it():
     table = SceneTable.of(
-        [scene(n, phashes=(n // 2 * 2**30,), stash_ids=((BOX, "a"),) if n >= 6 else ()) for n in range(2, 8)]
+        [
+            scene(n, phashes=((n // 2 * (2**40 - 1)) ^ (n % 2 * 0b11111),), stash_ids=((BOX, "a"),) if n >= 6 else ())
+            for n in range(2, 8)
+        ]
+        + [scene(8, phashes=(2**64 - 2,)), scene(9, phashes=(2**64 - 1,))]
     )
-    seen = [("2", 1), ("2", 2), ("3", 3), ("4", 1), ("4", 2), ("5", 2), ("6", 1), ("7", 2)]
+    seen = [("2", 1), ("2", 2), ("3", 3), ("4", 1), ("4", 2), ("5", 2), ("6", 1), ("7", 2), ("8", 1), ("9", 2)]
     people = Links(np.array([table.ids.index(s) for s, _ in seen]), np.array([p for _, p in seen]))
     found = find_candidates(table, frame_table(table, []), people)
     rows = {(table.ids[a], table.ids[b]): signals for a, b, signals in found}
     assert ("2", "3") not in rows
     assert rows["4", "5"].faces_jaccard == pytest.approx(0.5)
     assert rows["6", "7"].faces_jaccard == 0.0
+    assert rows["8", "9"].faces_jaccard == 0.0  # nearly the same phash: somebody may be named wrongly
     assert found.counts.blocked >= 1
 
 

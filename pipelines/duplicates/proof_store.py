@@ -1,0 +1,93 @@
+"""What was proven about pairs of files, in the SQL store: no pair is decoded twice while neither file changes.
+
+Proofs are kept by the fingerprints of both files, so they outlive scenes that are merged, renamed or imported anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from itertools import islice
+
+from sqlalchemy import tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipelines.duplicates.types import Alignment, Proof
+from pipelines.store.jobs import Clock, utc_now
+from pipelines.store.schema import SceneProofRow
+from pipelines.store.sql import Store
+
+FilePair = tuple[str, str]
+"""Fingerprints of the files of a and b, in this order."""
+
+_ROWS_AT_ONCE = 400
+"""SQLite takes 999 parameters a statement in its oldest builds; a row of a look-up takes two."""
+
+
+class ProofStore:
+    """Proofs of one version of the method. Thread-safe; every method blocks and raises StoreUnreachable."""
+
+    def __init__(self, store: Store, version: int, now: Clock = utc_now) -> None:
+        """
+        Args:
+            version: of the method that proves; proofs of another one are as if they were not there.
+        """
+        self._store = store
+        self._version = version
+        self._now = now
+
+    def get(self, pairs: Iterable[FilePair]) -> dict[FilePair, Proof]:
+        """Returns the proofs that there are of pairs."""
+        row = SceneProofRow
+        found: dict[FilePair, Proof] = {}
+        todo = iter(dict.fromkeys(pairs))
+        with self._store.reading() as session:
+            while part := list(islice(todo, _ROWS_AT_ONCE)):
+                query = session.query(row).where(tuple_(row.file_a, row.file_b).in_(part), row.version == self._version)
+                found |= {(one.file_a, one.file_b): _proof(one) for one in query}
+        return found
+
+    def put(self, proofs: Mapping[FilePair, Proof]) -> None:
+        """Keeps proofs, in the place of older ones of the same pairs."""
+        if not proofs:
+            return
+        insert = postgresql.insert if self._store.dialect == "postgresql" else sqlite.insert
+        values = [self._columns(*pair, proof) for pair, proof in proofs.items()]
+        with self._store.session() as session:
+            statement = insert(SceneProofRow)
+            new = {name: statement.excluded[name] for name in values[0] if name not in {"file_a", "file_b"}}
+            statement = statement.on_conflict_do_update(index_elements=["file_a", "file_b"], set_=new)
+            session.execute(statement, values)
+
+    def _columns(self, file_a: str, file_b: str, proof: Proof) -> dict[str, object]:
+        return {
+            "file_a": file_a,
+            "file_b": file_b,
+            "version": self._version,
+            "relation": proof.relation,
+            "d": proof.d,
+            "r": proof.r,
+            "evidence_s": proof.evidence_s,
+            "alignment": None if proof.alignment is None else asdict(proof.alignment),
+            "failure": proof.failure,
+            "retryable": proof.retryable,
+            "proven_at": self._now(),
+        }
+
+
+def _proof(row: SceneProofRow) -> Proof:
+    where = row.alignment
+    alignment = None
+    if where is not None:
+        a, b = ((float(start), float(end)) for start, end in (where["a"], where["b"]))
+        alignment = Alignment(where["offset_s"], where["speed"], where["mirrored"], a, b)
+    return Proof(
+        row.relation,  # type: ignore[arg-type]  # checked by the record itself
+        row.d,
+        row.r,
+        row.evidence_s,
+        alignment,
+        row.failure,
+        row.retryable,
+        row.version,
+    )

@@ -1,0 +1,57 @@
+"""Proofs come back as they were put, by files and version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.duplicates.proof_store import ProofStore
+from pipelines.duplicates.types import Alignment, Proof
+from pipelines.store.sql import Store, open_store
+
+WHERE = Alignment(-12.5, 0.96, True, (0.0, 100.5), (12.5, 113.0))
+PROOFS = {
+    ("oshash:1", "oshash:2"): Proof("trim", 12.5, 0.91, 100.5, WHERE, version=1),
+    ("oshash:1", "oshash:3"): Proof("undecided", failure="media_corrupt: no picture", retryable=False, version=1),
+    ("oshash:4", "oshash:1"): Proof("different", 120.0, None, 20.0, None, version=1),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/state.db")
+    yield opened
+    opened.close()
+
+
+def test_proofs_come_back_by_files_in_their_order(store):
+    proofs = ProofStore(store, 1)
+    proofs.put(PROOFS)
+    assert proofs.get([*PROOFS, ("oshash:2", "oshash:1"), ("oshash:9", "oshash:9")]) == PROOFS
+    assert proofs.get([]) == {}
+    proofs.put({})
+
+
+def test_a_newer_proof_takes_the_place_and_another_version_is_not_seen(store):
+    ProofStore(store, 1).put(PROOFS)
+    pair = ("oshash:1", "oshash:2")
+    newer = Proof("copy", 3.0, 0.95, 500.0, WHERE, version=2)
+    ProofStore(store, 2).put({pair: newer})
+    assert ProofStore(store, 2).get(PROOFS) == {pair: newer}
+    assert pair not in ProofStore(store, 1).get(PROOFS)
+
+
+def test_more_pairs_than_one_statement_takes(store):
+    many = {(f"oshash:{n}", f"oshash:{n + 1}"): Proof("different", float(n), version=1) for n in range(2100)}
+    proofs = ProofStore(store, 1)
+    proofs.put(many)
+    assert proofs.get(many) == many
+
+
+def test_an_unknown_relation_and_a_failure_that_decides_are_refused():
+    with pytest.raises(ValueError, match="maybe"):
+        Proof("maybe")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="undecided"):
+        Proof("copy", failure="media_corrupt: x")
