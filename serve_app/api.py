@@ -12,16 +12,43 @@ from starlette.middleware.cors import CORSMiddleware
 from serve_app.auth import OPEN_PATHS, ApiKeyCheck
 from serve_app.errors import install_error_handlers
 from serve_app.limits import BodyLimit
-from serve_app.routes import crops, database, health, identify, jobs, library, models, people, settings, stash, system
+from serve_app.routes import (
+    crops,
+    database,
+    health,
+    identify,
+    jobs,
+    library,
+    models,
+    people,
+    recommendations,
+    settings,
+    stash,
+    system,
+)
 from serve_app.services import Services
 
 TITLE = "Stash Sense"
+ROUTES = (
+    health,
+    identify,
+    crops,
+    database,
+    jobs,
+    library,
+    models,
+    people,
+    recommendations,
+    settings,
+    stash,
+    system,
+)
 
 
 def create_api(services: Services | None = None) -> FastAPI:
     """Returns the app; without services it can only describe itself."""
     api = FastAPI(title=TITLE, version=version("stash-sense-ray"), redoc_url=None)
-    for routes in (health, identify, crops, database, jobs, library, models, people, settings, stash, system):
+    for routes in ROUTES:
         api.include_router(routes.router)
     install_error_handlers(api)
     api.openapi = lambda: openapi(api)  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from pipelines.errors import Overloaded
 if TYPE_CHECKING:
     from pipelines.store.jobs import JobEvent, JobStore
     from pipelines.store.schedules import ScheduleStore
+    from pipelines.store.sql import Store
 
 T = TypeVar("T")
 JOBS_APPLICATION = "stash-sense-jobs"
@@ -38,7 +39,7 @@ class JobQueue:
     def __init__(self, url: str) -> None:
         self._url = url
         self._opening = Lock()
-        self._stores: tuple[JobStore, ScheduleStore] | None = None
+        self._stores: tuple[JobStore, ScheduleStore, Store] | None = None
         self._threads = ThreadPoolExecutor(THREADS, "jobs")
         self._streams = 0
 
@@ -49,6 +50,10 @@ class JobQueue:
     async def ask_schedules(self, question: Callable[[ScheduleStore], T]) -> T:
         """Returns what a question about the schedules gives. Raises StoreError."""
         return await self._in_thread(lambda: question(self._opened()[1]))
+
+    async def ask_store(self, question: Callable[[Store], T]) -> T:
+        """Returns what a question to anything else in the same store gives. Raises like `ask`."""
+        return await self._in_thread(lambda: question(self._opened()[2]))
 
     async def stream(self, after_id: int | None, longest_s: float) -> AsyncIterator[str]:
         """Returns the events after an id, or from now on, as text of server-sent events; ends after `longest_s`.
@@ -91,7 +96,7 @@ class JobQueue:
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    def _opened(self) -> tuple[JobStore, ScheduleStore]:
+    def _opened(self) -> tuple[JobStore, ScheduleStore, Store]:
         from pipelines.store.jobs import JobStore
         from pipelines.store.schedules import ScheduleStore
         from pipelines.store.sql import open_store
@@ -99,7 +104,7 @@ class JobQueue:
         with self._opening:
             if self._stores is None:
                 store = open_store(self._url)
-                self._stores = JobStore(store), ScheduleStore(store)
+                self._stores = JobStore(store), ScheduleStore(store), store
             return self._stores
 
 

@@ -117,6 +117,12 @@ class AnalyzerStore:
         with self._store.reading() as session:
             return list(session.scalars(query.order_by(row.attempts, func.length(row.subject_id), row.subject_id)))
 
+    def waiting(self) -> dict[str, int]:
+        """Returns how many subjects every analyzer still has to evaluate, those that failed included."""
+        row = AnalyzerQueueRow
+        with self._store.reading() as session:
+            return dict(session.execute(select(row.type, func.count()).group_by(row.type)).tuples().all())
+
     def failures(self, type_id: str) -> dict[str, tuple[int, str]]:
         """Returns subject -> (attempts, error) of what failed and waits for its next try."""
         row = AnalyzerQueueRow
