@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ import pytest
 
 from serve_app.ray_env import free_port
 from tests.conftest import REPOSITORY
+from tests.fakes.releases import ReleaseServer, release_server
 from tests.fakes.stash import FakeStash, sample_library
 from tests.plugin.node import build, why_not
+from tests.releases.served import first_zip
 from tests.serve_app.conftest import enrolled, launch, server_environment, short_dir, until
 
 if TYPE_CHECKING:
@@ -41,11 +43,17 @@ class Installation:
     url: str
     key: str
     data_dir: Path
-    problems: list[str] = field(default_factory=list)
 
     def set_up(self, url: str | None = None, key: str | None = None) -> None:
         """Sets the plugin's settings in Stash; the right ones by default."""
         self.stash.plugins.settings[PLUGIN] = {"serverUrl": url or self.url, "apiKey": self.key if key is None else key}
+
+    def ask(self, mode: str, **args: Any) -> Any:
+        """Calls the plugin as the page does."""
+        query = f'mutation($args: Map) {{ runPluginOperation(plugin_id: "{PLUGIN}", args: $args) }}'
+        body = {"query": query, "variables": {"args": {"mode": mode, **args}}}
+        answer = httpx.post(f"{self.stash.url}/graphql", json=body, headers={"ApiKey": STASH_KEY}, timeout=120)
+        return answer.json()["data"]["runPluginOperation"]
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers={"ApiKey": self.key}, timeout=120)
@@ -68,13 +76,25 @@ def stash(built: Path, data: Path) -> Iterator[FakeStash]:
 
 
 @pytest.fixture(scope="session")
-def installation(short_dir: Path, models_dir: Path, enrolled: Path, stash: FakeStash) -> Iterator[Installation]:
-    """The server with the people of the test data enrolled; it knows where Stash is, and looks into few frames."""
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleaseServer]:
+    """A server of releases with one release, of another model pack than the one in use."""
+    with release_server() as served:
+        served.publish(
+            "2026.10.1", {"stash-sense-data.zip": first_zip(tmp_path_factory.mktemp("zips"), "2026.10.1", 3)}
+        )
+        yield served
+
+
+@pytest.fixture(scope="session")
+def installation(
+    short_dir: Path, models_dir: Path, enrolled: Path, stash: FakeStash, releases: ReleaseServer
+) -> Iterator[Installation]:
+    """The server with the people of the test data enrolled, paired with Stash by the plugin; few frames a scene."""
     data_dir = short_dir / "plugin-data"
     data_dir.mkdir()
     shutil.copytree(enrolled, data_dir / "performer-db")
     (data_dir / "settings.toml").write_text(
-        f'stash_url = "{stash.url}"\nstash_api_key = "{STASH_KEY}"\nframes_per_scene = 12\n'
+        f'frames_per_scene = 12\nrelease_sources = ["made-up={releases.document_url}"]\n'
     )
     port = free_port()
     environment = server_environment(data_dir, port, models_dir, DECODE_WORKERS="1", SCAN_WORKERS="1")
@@ -90,6 +110,8 @@ def installation(short_dir: Path, models_dir: Path, enrolled: Path, stash: FakeS
         installation = Installation(stash, f"http://127.0.0.1:{port}", key, data_dir)
         with installation.client() as client:
             until(lambda: client.get("/ready").status_code == 200, 60, "readiness")
+        installation.set_up()
+        assert installation.ask("pair", stash_url=stash.url)["output"]["answers"]
         yield installation
     finally:
         if process.poll() is None:

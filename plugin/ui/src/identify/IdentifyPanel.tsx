@@ -20,6 +20,9 @@ import type { Identity, Seen, Target } from "./asking";
 import { PersonCard } from "./PersonCard";
 import type { Doings } from "./PersonCard";
 
+/** A group picture has dozens of strangers, and each face is cut from its file. */
+const FIRST = 12;
+
 const TYPENAMES = { scene: "Scene", image: "Image", gallery: "Gallery", performer: "Performer" } as const;
 
 interface Note {
@@ -170,6 +173,7 @@ const People: React.FC<{
 }> = ({ target, seen, gone, does, act }) => {
   const people = seen.answer.people.filter((one) => !one.universal_id || !gone.has(one.universal_id));
   const { unknown, warnings } = seen.answer;
+  const [all, setAll] = React.useState(false);
   return (
     <>
       {warnings.map((text) => (
@@ -187,9 +191,14 @@ const People: React.FC<{
       {unknown.length ? (
         <h6 className="sense-panel-sub">{several(unknown.length, "unknown person", "unknown people")}</h6>
       ) : null}
-      {unknown.map((person, place) => (
+      {(all ? unknown : unknown.slice(0, FIRST)).map((person, place) => (
         <PersonCard key={place} target={target} person={person} seen={seen} does={does} />
       ))}
+      {!all && unknown.length > FIRST ? (
+        <Button variant="secondary" size="sm" onClick={() => setAll(true)}>
+          Show all {unknown.length}
+        </Button>
+      ) : null}
     </>
   );
 };

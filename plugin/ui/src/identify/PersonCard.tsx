@@ -120,10 +120,10 @@ export const PersonCard: React.FC<Props> = ({ target, person, seen, does }) => {
             size="sm"
             variant="secondary"
             disabled={does.doing}
-            title={`Never suggest ${shownName(who.name)} here again`}
+            title={`Never suggest ${name} here again`}
             onClick={() => does.reject(who)}
           >
-            <Icon icon={faBan} /> Not {shownName(who.name)}
+            <Icon icon={faBan} /> Not {name}
           </Button>
         ) : null}
       </>

@@ -34,7 +34,7 @@ interface Overview {
   database?: DatabaseInfo;
   library?: LibraryStatus;
   stash?: StashInfo;
-  queue?: QueueStatus;
+  queue: QueueStatus;
   types: RecommendationType[];
   counts?: RecommendationCounts;
 }
@@ -51,14 +51,14 @@ async function overview(): Promise<Overview> {
     database: part(database),
     library: part(library),
     stash: part(stash),
-    queue: part(queue),
+    queue: unwrap(queue as Outcome<QueueStatus>), // the part that needs the key and nothing else
     types: part<{ types: RecommendationType[] }>(types)?.types ?? [],
     counts: part(counts),
   };
 }
 
 export const Dashboard: React.FC = () => {
-  const asked = useAsk(overview, "dashboard", (data) => (data?.queue?.jobs.length ? 5000 : 30000));
+  const asked = useAsk(overview, "dashboard", (data) => (data?.queue.jobs.length ? 5000 : 30000));
   return <Shown asked={asked}>{(data) => <Whole data={data} reload={asked.reload} />}</Shown>;
 };
 
@@ -73,7 +73,7 @@ const Whole: React.FC<{ data: Overview; reload: () => void }> = ({ data, reload 
         <DatabaseCard database={data.database} />
         <LibraryCard library={data.library} stash={data.stash} />
       </div>
-      {data.queue?.jobs.length ? (
+      {data.queue.jobs.length ? (
         <section className="sense-section">
           <h4>Under way</h4>
           {data.queue.jobs.map((job) => (
@@ -118,7 +118,7 @@ interface Step {
 
 function nextSteps({ database, library, stash, queue, counts }: Overview): Step[] {
   const steps: Step[] = [];
-  const busy = new Set(queue?.jobs.map((job) => job.type));
+  const busy = new Set(queue.jobs.map((job) => job.type));
   if (stash?.answers && !database?.performer_count) {
     const why = "Nobody can be named before somebody is enrolled.";
     steps.push({ text: "Enrol performers", why, to: screenUrl("operations") });
@@ -162,7 +162,7 @@ const Big: React.FC<{ value: number; word: string }> = ({ value, word }) => (
 );
 
 const ServerCard: React.FC<{ data: Overview }> = ({ data }) => {
-  const working = data.queue?.supervising !== false;
+  const working = data.queue.supervising !== false;
   return (
     <Card title="Server" icon={faServer} bad={!working} to={screenUrl("settings", { section: "hardware" })}>
       <State good>Connected, version {data.health.version}</State>

@@ -227,7 +227,7 @@ const Schedules: React.FC<{
       const set = (body: { enabled: boolean; interval_hours: number }) =>
         ask("schedule_set", { path: { type: one.type }, body });
       return (
-        <div key={one.type} className="sense-row">
+        <div key={one.type} className="sense-row sense-schedule">
           <Form.Check
             type="switch"
             id={`sense-schedule-${one.type}`}

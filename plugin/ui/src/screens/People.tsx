@@ -81,7 +81,7 @@ const Enrolled: React.FC = () => {
                 Enrol from Stash or from stash-boxes under Operations.
               </Empty>
             )}
-            <div className="sense-grid">
+            <div className="sense-grid sense-people">
               {page.people.map((person) => (
                 <PersonTile
                   key={person.universal_id}
