@@ -88,7 +88,12 @@ class JobRunner:
     def _work(self, lease: _Lease, kind: JobType) -> str:
         try:
             context = JobContext(
-                self._settings, kind.parse(lease.job.params), lease.meter.report, lease.stop_requested.is_set, kind.id
+                self._settings,
+                kind.parse(lease.job.params),
+                lease.meter.report,
+                lease.stop_requested.is_set,
+                kind.id,
+                lease.job.id,
             )
             result = json.loads(json.dumps(named_function(kind.run)(context)))
         except StashSenseError as error:

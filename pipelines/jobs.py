@@ -40,6 +40,7 @@ class JobContext:
         progress: call it as often as you like with (done, total or None while unknown, counts by reason).
         stop_requested: true once somebody wants the job to end; return within 4 s then, or the process is killed.
         type_id: of the job, for functions that serve several types.
+        job_id: 0 where no queue runs it.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class JobContext:
     progress: Progress
     stop_requested: Callable[[], bool]
     type_id: str = ""
+    job_id: int = 0
 
 
 class NoParams(BaseModel):
@@ -130,6 +132,19 @@ class AnalyzeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     full: bool = Field(False, description="Also what is unchanged.")
+
+
+class AcceptRequest(BaseModel):
+    """Which recommendations are accepted: those of a preview, as it was shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ids: tuple[int, ...] | None = Field(
+        None, max_length=1000, description="Of recommendations in the preview; all of it when unset."
+    )
+    action: str = Field(max_length=64, description="As in the preview.")
+    params: dict[str, Any] = Field({}, description="As in the preview, which has them already.")
+    digest: str = Field(max_length=64, description="Of POST /recommendations/accept/preview.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +289,22 @@ REGISTRY = _registry(
         priority=50,
         workers={"CPU": 1},
         params=EnrollStashboxRequest,
+    ),
+    JobType(
+        id="accept_recommendations",
+        title="Accept recommendations",
+        description="Do in Stash what a preview showed; what is no longer as it was shown is left alone.",
+        run="pipelines.actions.job:run_job",
+        priority=10,
+        params=AcceptRequest,
+    ),
+    JobType(
+        id="finish_actions",
+        title="Finish actions",
+        description="Look at actions that a crash left in the middle, and finish them or say what was done.",
+        run="pipelines.actions.job:finish_job",
+        priority=0,
+        due="pipelines.actions.unfinished:due",
     ),
     *(
         JobType(

@@ -13,6 +13,8 @@ from serve_app.auth import OPEN_PATHS, ApiKeyCheck
 from serve_app.errors import install_error_handlers
 from serve_app.limits import BodyLimit
 from serve_app.routes import (
+    accept,
+    actions,
     crops,
     database,
     health,
@@ -31,6 +33,8 @@ from serve_app.services import Services
 TITLE = "Stash Sense"
 ROUTES = (
     health,
+    accept,
+    actions,
     identify,
     crops,
     database,

@@ -63,7 +63,7 @@ class ExportRequest(Wanted):
 ExportQuery = Annotated[ExportRequest, Query()]
 
 
-class _Chosen(BaseModel):
+class Chosen(BaseModel):
     """By id or by filter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,7 +78,7 @@ class _Chosen(BaseModel):
         return (self.filter or Wanted()).filter()
 
 
-class BulkDismissal(_Chosen):
+class BulkDismissal(Chosen):
     """Many recommendations that somebody does not want to see; a filter without status means pending ones."""
 
     mode: DismissalMode
@@ -91,7 +91,7 @@ class BulkDismissal(_Chosen):
         return self
 
 
-class BulkRestore(_Chosen):
+class BulkRestore(Chosen):
     """What is to be pending again; a filter without status means dismissed ones."""
 
     batch: str | None = Field(None, max_length=40, description="Undo exactly this dismissal.")

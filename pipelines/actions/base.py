@@ -129,6 +129,10 @@ class ActionType(ABC):
         """
 
     @abstractmethod
+    def entities(self, params: Any) -> list[tuple[EntityKind, str]]:
+        """Returns what the parameters name of Stash that the action looks at closely; nothing is asked."""
+
+    @abstractmethod
     async def undo(self, undoing: Undoing) -> None:
         """Puts back what can be; says of everything else why not. May be called again after an interruption."""
 

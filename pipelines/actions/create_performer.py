@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipelines.actions.base import ActionType, Change, Params, Plan, Step
-from pipelines.actions.snapshots import NOW, ContentName, Snapshot, name_of, snapshot
+from pipelines.actions.snapshots import NOW, ContentName, EntityKind, Snapshot, name_of, snapshot
 from pipelines.actions.steps import performer_named
 from pipelines.errors import InputError
 from pipelines.stash.library import StashLibrary
@@ -79,6 +79,9 @@ class CreatePerformer(ActionType):
     description = "Make a performer of what is known and tag it on what it was seen in."
     destructive = False
     params = CreatePerformerParams
+
+    def entities(self, params: CreatePerformerParams) -> list[tuple[EntityKind, str]]:
+        return [(one.entity, one.entity_id) for one in params.places]
 
     async def plan(self, library: StashLibrary, params: CreatePerformerParams) -> Plan:
         if not params.name:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from pipelines.actions.base import ActionType, Change, Gone, Params, Plan, Step, field_changes
-from pipelines.actions.snapshots import Snapshot, name_of, snapshot
+from pipelines.actions.snapshots import EntityKind, Snapshot, name_of, snapshot
 from pipelines.actions.trash import deleted_note, trash_path
 from pipelines.actions.union import dropped, union
 from pipelines.stash.library import StashLibrary
@@ -39,6 +39,9 @@ class DeleteImages(ActionType):
     description = "Keep one image with everything that its copies know, and delete the copies."
     destructive = True
     params = DeleteImagesParams
+
+    def entities(self, params: DeleteImagesParams) -> list[tuple[EntityKind, str]]:
+        return [("image", one) for one in (params.keep_id, *params.delete_ids)]
 
     async def plan(self, library: StashLibrary, params: DeleteImagesParams) -> Plan:
         keeper = await snapshot(library, "image", params.keep_id)

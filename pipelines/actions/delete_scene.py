@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipelines.actions.base import ActionType, Change, Gone, Params, Plan
-from pipelines.actions.snapshots import name_of, snapshot
+from pipelines.actions.snapshots import EntityKind, name_of, snapshot
 from pipelines.actions.trash import deleted_note, trash_path
 from pipelines.errors import InputError
 from pipelines.stash.library import StashLibrary
@@ -34,6 +34,9 @@ class DeleteScene(ActionType):
     description = "Delete a scene from Stash, and its files from the disk when asked."
     destructive = True
     params = DeleteSceneParams
+
+    def entities(self, params: DeleteSceneParams) -> list[tuple[EntityKind, str]]:
+        return [("scene", params.scene_id)]
 
     async def plan(self, library: StashLibrary, params: DeleteSceneParams) -> Plan:
         scene = await snapshot(library, "scene", params.scene_id, picture=True)

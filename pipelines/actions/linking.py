@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipelines.actions.base import ActionType, Change, Params, Plan
-from pipelines.actions.snapshots import name_of, snapshot
+from pipelines.actions.snapshots import EntityKind, name_of, snapshot
 from pipelines.stash.library import StashLibrary
 from pipelines.stash.records import StashId
 
@@ -32,6 +32,9 @@ class LinkStashId(ActionType):
     description = "Add the id of an entry on a stash-box; several ids of one stash-box are kept."
     destructive = False
     params = LinkParams
+
+    def entities(self, params: LinkParams) -> list[tuple[EntityKind, str]]:
+        return [(params.entity, params.entity_id)]
 
     async def plan(self, library: StashLibrary, params: LinkParams) -> Plan:
         image = await snapshot(library, params.entity, params.entity_id)

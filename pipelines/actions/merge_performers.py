@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from pipelines.actions.base import ActionType, Change, Gone, Params, Plan, field_changes
-from pipelines.actions.snapshots import Snapshot, contents, name_of, snapshot
+from pipelines.actions.snapshots import EntityKind, Snapshot, contents, name_of, snapshot
 from pipelines.actions.union import by_age, dropped, single_fields, union
 from pipelines.stash.library import StashLibrary
 
@@ -43,6 +43,9 @@ class MergePerformers(ActionType):
     description = "Make one performer of several: content, names, links, tags and metadata come together."
     destructive = True
     params = MergePerformersParams
+
+    def entities(self, params: MergePerformersParams) -> list[tuple[EntityKind, str]]:
+        return [("performer", one) for one in (params.destination_id, *params.source_ids)]
 
     async def plan(self, library: StashLibrary, params: MergePerformersParams) -> Plan:
         keeper = await _read(library, params.destination_id)

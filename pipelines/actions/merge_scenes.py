@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from pipelines.actions.base import ActionType, Change, Gone, Params, Plan, field_changes
-from pipelines.actions.snapshots import NOW, Snapshot, name_of, snapshot
+from pipelines.actions.snapshots import NOW, EntityKind, Snapshot, name_of, snapshot
 from pipelines.actions.union import by_age, dropped, single_fields, union
 from pipelines.errors import StashUnknownField
 from pipelines.stash.library import StashLibrary
@@ -53,6 +53,9 @@ class MergeScenes(ActionType):
     description = "Move files, markers and metadata of scenes into one of them; the others go."
     destructive = True
     params = MergeScenesParams
+
+    def entities(self, params: MergeScenesParams) -> list[tuple[EntityKind, str]]:
+        return [("scene", one) for one in (params.destination_id, *params.source_ids)]
 
     async def plan(self, library: StashLibrary, params: MergeScenesParams) -> Plan:
         known = await library.client.features(NOW)

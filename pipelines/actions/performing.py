@@ -144,10 +144,10 @@ async def _checked(
             raise
         raise ActionConflict(f"It is no longer what was seen: {error.message}", "Look at it again.") from error
     if digest is not None and plan.digest != digest:
-        shown = [one for one in await asyncio.to_thread(ActionStore(store).previews, digest) if one.action == action]
-        if shown and shown[0].params != plan.params:
-            raise ActionConflict("The digest belongs to other parameters.", "Preview what is to be done.")
-        said = differences(shown[0].before, plan.before) if shown else []
+        shown = await asyncio.to_thread(ActionStore(store).shown, digest)
+        if shown is not None and (shown.action, shown.params) != (action, plan.params):
+            raise ActionConflict("The digest belongs to another action.", "Preview what is to be done.")
+        said = differences(shown.before, plan.before) if shown else []
         raise ActionConflict(
             f"It is no longer what was seen: {'; '.join(said) or 'the preview is not known here any more'}.",
             "Look at the preview again. Nothing was changed.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from pipelines.actions.base import ActionType, Change, Params, Plan
-from pipelines.actions.snapshots import Snapshot, name_of, snapshot
+from pipelines.actions.snapshots import EntityKind, Snapshot, name_of, snapshot
 from pipelines.actions.trash import deleted_note, trash_path
 from pipelines.errors import InputError
 from pipelines.stash.library import StashLibrary
@@ -38,6 +38,9 @@ class DeleteSceneFiles(ActionType):
     description = "Keep one file of a scene as its primary one and delete others from the disk."
     destructive = True
     params = DeleteFilesParams
+
+    def entities(self, params: DeleteFilesParams) -> list[tuple[EntityKind, str]]:
+        return [("scene", params.scene_id)]
 
     async def plan(self, library: StashLibrary, params: DeleteFilesParams) -> Plan:
         scene = await snapshot(library, "scene", params.scene_id)
@@ -88,6 +91,9 @@ class SetPrimaryFile(ActionType):
     description = "Play another file of the scene; nothing is deleted."
     destructive = False
     params = PrimaryFileParams
+
+    def entities(self, params: PrimaryFileParams) -> list[tuple[EntityKind, str]]:
+        return [("scene", params.scene_id)]
 
     async def plan(self, library: StashLibrary, params: PrimaryFileParams) -> Plan:
         scene = await snapshot(library, "scene", params.scene_id)

@@ -7,9 +7,12 @@ were made by hand) and `labels` (names of what is meant by ids, for people to re
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
@@ -51,7 +54,7 @@ _IMAGE = Selection(
         ),
     },
 )
-_SELECTIONS: Mapping[EntityKind, Selection] = {
+SELECTIONS: Mapping[EntityKind, Selection] = {
     "scene": _SCENE,
     "image": _IMAGE,
     "gallery": GALLERY,
@@ -84,6 +87,19 @@ _UNSEEN = frozenset(
 _RELATIONS = {"performers": "performer_ids", "tags": "tag_ids", "galleries": "gallery_ids"}
 
 
+_READ: ContextVar[Mapping[tuple[str, str], Snapshot] | None] = ContextVar("read_before", default=None)
+
+
+@contextmanager
+def read_before(images: Mapping[tuple[str, str], Snapshot]) -> Iterator[None]:
+    """Inside the block `snapshot` takes what is among `images` from there: for previews of many actions."""
+    token = _READ.set(images)
+    try:
+        yield
+    finally:
+        _READ.reset(token)
+
+
 async def snapshot(library: StashLibrary, kind: EntityKind, one_id: str, *, picture: bool = False) -> Snapshot:
     """Returns the before-image of one entity. Raises StashNotFound and the other StashError leaves.
 
@@ -92,16 +108,18 @@ async def snapshot(library: StashLibrary, kind: EntityKind, one_id: str, *, pict
     """
     if not (one_id.isascii() and one_id.isdigit()):
         raise StashNotFound(f"Stash has no {kind} {one_id[:40]!r}.", "Ids are numbers.")
+    if known_image := (_READ.get() or {}).get((kind, one_id)):
+        return copy.deepcopy(known_image)
     finder = FINDERS[kind]
 
     def query(known: Features) -> tuple[str, dict[str, Any]]:
-        selected = _SELECTIONS[kind].render(known)
+        selected = SELECTIONS[kind].render(known)
         return f"query Snapshot($id: ID!) {{ {finder.one}(id: $id) {selected} }}", {"id": one_id}
 
     found = (await library.ask(query, NOW))[finder.one]
     if found is None:
         raise StashNotFound(f"Stash has no {kind} {one_id}.")
-    image = _image_of(kind, found)
+    image = image_of(kind, found)
     if kind == "scene" and picture:
         image["has_picture"] = await _has_cover(library, one_id)
     return image
@@ -178,7 +196,8 @@ def utc(text: str) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _image_of(kind: EntityKind, data: Mapping[str, Any]) -> Snapshot:
+def image_of(kind: EntityKind, data: Mapping[str, Any]) -> Snapshot:
+    """Returns the before-image that an answer of Stash to `SELECTIONS` makes."""
     image: Snapshot = {"kind": kind, "labels": {}}
     for key, value in data.items():
         if key in _RELATIONS:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipelines.actions.base import ActionType, Change, Params, Plan
-from pipelines.actions.snapshots import ContentName, name_of, snapshot
+from pipelines.actions.snapshots import ContentName, EntityKind, name_of, snapshot
 from pipelines.stash.library import StashLibrary
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class TagPerformers(ActionType):
     description = "Add performers to a scene, image or gallery."
     destructive = False
     params = TaggingParams
+
+    def entities(self, params: TaggingParams) -> list[tuple[EntityKind, str]]:
+        return [(params.entity, params.entity_id)]
 
     async def plan(self, library: StashLibrary, params: TaggingParams) -> Plan:
         content = await snapshot(library, params.entity, params.entity_id)
@@ -60,6 +63,9 @@ class UntagPerformers(ActionType):
     description = "Take performers off a scene, image or gallery."
     destructive = True
     params = TaggingParams
+
+    def entities(self, params: TaggingParams) -> list[tuple[EntityKind, str]]:
+        return [(params.entity, params.entity_id)]
 
     async def plan(self, library: StashLibrary, params: TaggingParams) -> Plan:
         content = await snapshot(library, params.entity, params.entity_id)

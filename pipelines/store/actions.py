@@ -193,9 +193,11 @@ class ActionStore:
         with self.store.reading() as session:
             return [_record(row) for row in session.scalars(query)]
 
-    def count(self) -> int:
+    def count(self, action: str | None = None) -> int:
+        """Returns how many actions there are, of one type or of all."""
+        query = select(func.count()).select_from(ActionRow)
         with self.store.reading() as session:
-            return session.scalar(select(func.count()).select_from(ActionRow)) or 0
+            return session.scalar(query if action is None else query.where(ActionRow.action == action)) or 0
 
     def unfinished(self) -> list[ActionRecord]:
         """Returns actions that have begun and not ended, oldest first: somebody performs them, or died doing so."""
@@ -229,12 +231,19 @@ class ActionStore:
                 ActionPreviewRow(created_at=now, **{name: getattr(one, name) for name in names}) for one in previews
             )
 
+    def shown(self, digest: str) -> PreviewRecord | None:
+        """Returns what was last shown under the digest of one item; None when that is not known any more."""
+        row = ActionPreviewRow
+        query = select(row).where(row.digest == digest).order_by(row.id.desc()).limit(1)
+        with self.store.reading() as session:
+            found = session.scalar(query)
+            return None if found is None else _preview(found)
+
     def previews(self, batch: str) -> list[PreviewRecord]:
         """Returns what was shown under a digest, in order; [] when that is not known any more."""
         query = select(ActionPreviewRow).where(ActionPreviewRow.batch == batch).order_by(ActionPreviewRow.id)
-        names = [f.name for f in fields(PreviewRecord)]
         with self.store.reading() as session:
-            return [PreviewRecord(**{name: getattr(row, name) for name in names}) for row in session.scalars(query)]
+            return [_preview(row) for row in session.scalars(query)]
 
     def _set(self, action_id: int, **columns: Any) -> None:
         with self.store.session() as session:
@@ -261,6 +270,10 @@ def _row(session: Session, action_id: int) -> ActionRow:
     if row is None:
         raise ActionUnknown(f"There is no action {action_id}.", "GET /actions lists them.")
     return row
+
+
+def _preview(row: ActionPreviewRow) -> PreviewRecord:
+    return PreviewRecord(**{f.name: getattr(row, f.name) for f in fields(PreviewRecord)})
 
 
 def _record(row: ActionRow) -> ActionRecord:

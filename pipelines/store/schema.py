@@ -442,7 +442,7 @@ class ActionPreviewRow(Table):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     batch: Mapped[str] = mapped_column(String(64), index=True)
-    digest: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64), index=True)
     action: Mapped[str] = mapped_column(String(64))
     params: Mapped[dict[str, Any]]
     before: Mapped[list[Any]]

@@ -10,7 +10,20 @@ import typer
 
 def build_cli() -> typer.Typer:
     """Returns the command line with every command mounted."""
-    from serve_app.cli import database, doctor, enroll, evaluate, identify, jobs, models, rematch, scan, status, up
+    from serve_app.cli import (
+        actions,
+        database,
+        doctor,
+        enroll,
+        evaluate,
+        identify,
+        jobs,
+        models,
+        rematch,
+        scan,
+        status,
+        up,
+    )
 
     cli = typer.Typer(
         name="stash-sense",
@@ -28,6 +41,7 @@ def build_cli() -> typer.Typer:
     cli.add_typer(enroll.app, name="enroll")
     cli.add_typer(database.app, name="database")
     cli.add_typer(jobs.app, name="jobs")
+    cli.add_typer(actions.app, name="actions")
     cli.add_typer(models.app, name="models")
     cli.add_typer(evaluate.app, name="eval")
     return cli

@@ -49,7 +49,7 @@ def upgrade() -> None:
         "action_previews",
         sa.Column("id", RowId, primary_key=True),
         sa.Column("batch", sa.String(64), nullable=False, index=True),
-        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False, index=True),
         sa.Column("action", sa.String(64), nullable=False),
         sa.Column("params", Json, nullable=False),
         sa.Column("before", Json, nullable=False),
