@@ -46,15 +46,19 @@ def neighbours(key: I64, value: I64, *, within: int, most: int) -> tuple[I64, I6
     raise AssertionError  # the loop returns in its last step
 
 
-def ragged_product(left: I64, right: I64, starts: I64, sizes: I64) -> tuple[I64, I64]:
-    """Returns all pairs of members of two groups, for each of k pairs of groups.
+def ragged_product(
+    left: I64, right: I64, starts: I64, sizes: I64, right_starts: I64 | None = None, right_sizes: I64 | None = None
+) -> tuple[I64, I64]:
+    """Returns all pairs of members of two groups, for each of k pairs of groups, those of one left member together.
 
     Args:
         left, right: (k,) groups.
-        starts, sizes: (g,) where the members of a group begin, and how many there are.
+        starts, sizes: (g,) where the members of a group begin, and how many there are; those on the right may be
+            numbered otherwise.
     """
-    wide = sizes[right]
+    other = starts if right_starts is None else right_starts
+    wide = (sizes if right_sizes is None else right_sizes)[right]
     count = sizes[left] * wide
     owner = np.repeat(np.arange(len(left)), count)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    return starts[left][owner] + place // wide[owner], starts[right][owner] + place % wide[owner]
+    return starts[left][owner] + place // wide[owner], other[right][owner] + place % wide[owner]
