@@ -236,7 +236,7 @@ def test_pairing_hands_over_the_key_that_the_page_never_sees(
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"server_connection": {}, "args": 1}'])
 def test_started_otherwise_it_answers_in_the_protocol(text: str) -> None:
     script = PLUGIN / "stash_sense_backend.py"
-    done = subprocess.run([sys.executable, "-sSEB", script], input=text.encode(), capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-sSE", script], input=text.encode(), capture_output=True, check=True)
     assert json.loads(done.stdout)["error"]
 
 

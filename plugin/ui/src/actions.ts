@@ -10,8 +10,7 @@ export interface Done {
 }
 
 export interface Undone {
-  restored?: unknown[];
-  not_restored?: { reason: string }[];
+  undo_report: { conflicts: string[]; lost: string[] } | null;
 }
 
 export const perform = (action: string, params: Record<string, unknown>): Promise<Done> =>

@@ -149,8 +149,9 @@ const Notes: React.FC<{ notes: Note[]; set: (notes: Note[]) => void; refresh: ()
               disabled={undoing.doing}
               onClick={() =>
                 void undoing.run(async () => {
-                  await undo(note.done?.action_id ?? 0);
-                  props.set(props.notes.map((one) => (one === note ? { text: `Undone: ${note.text}` } : one)));
+                  const { undo_report: report } = await undo(note.done?.action_id ?? 0);
+                  const left = [...(report?.conflicts ?? []), ...(report?.lost ?? [])].join(" ");
+                  props.set(props.notes.map((one) => (one === note ? { text: `Undone: ${note.text} ${left}` } : one)));
                   await props.refresh();
                 })
               }
