@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,15 +13,18 @@ from tests.plugin.test_pages import serious
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
+SCENE = "signers mix1  360p low"
+"""Three people, one after the other."""
+
 
 @pytest.fixture
-def library(installation: Installation) -> Iterator[Library]:
+def library(installation: Installation) -> Library:
     """The library; nobody is tagged when a test begins."""
     library = installation.stash.library
     with library.lock:
         for row in (*library.scenes.values(), *library.images.values(), *library.galleries.values()):
             row.performer_ids = ()
-    yield library
+    return library
 
 
 def scene_of(library: Library, title: str) -> Any:
@@ -52,7 +54,7 @@ def identified(panel: Locator) -> None:
 def test_people_of_a_scene_are_shown_and_one_is_added_and_taken_back(
     page: Page, installation: Installation, library: Library
 ) -> None:
-    scene = scene_of(library, "signers mix1 360p low")
+    scene = scene_of(library, SCENE)
     panel = open_tab(page, scene.id)
     identified(panel)
     card = panel.get_by_role("article", name="Signer A")
@@ -72,7 +74,7 @@ def test_people_of_a_scene_are_shown_and_one_is_added_and_taken_back(
 
 
 def test_a_click_on_the_timeline_jumps_there(page: Page, installation: Installation, library: Library) -> None:
-    panel = open_tab(page, scene_of(library, "signers mix1 360p low").id)
+    panel = open_tab(page, scene_of(library, SCENE).id)
     identified(panel)
     later = panel.get_by_role("article", name="Signer B").locator(".sense-range").first
     later.click()
@@ -80,7 +82,7 @@ def test_a_click_on_the_timeline_jumps_there(page: Page, installation: Installat
 
 
 def test_an_existing_performer_is_searched_and_linked(page: Page, installation: Installation, library: Library) -> None:
-    scene = scene_of(library, "signers mix1 360p low")
+    scene = scene_of(library, SCENE)
     panel = open_tab(page, scene.id)
     identified(panel)
     panel.get_by_role("article", name="Signer C").get_by_role("button", name="Link existing").click()
@@ -94,7 +96,7 @@ def test_an_existing_performer_is_searched_and_linked(page: Page, installation: 
 def test_somebody_whom_stash_does_not_know_is_created_and_tagged(
     page: Page, installation: Installation, library: Library
 ) -> None:
-    scene = scene_of(library, "signers mix1 360p low")
+    scene = scene_of(library, SCENE)
     with library.lock:
         known = next(one for one in library.performers.values() if one.name == "Signer B")
         known.name = "Somebody else"
@@ -147,7 +149,7 @@ def test_the_button_follows_the_router_and_is_there_once(
     page.goto("/images/2")
     button = page.locator(".sense-slot")
     button.wait_for()
-    scene = scene_of(library, "signers mix1 360p low")
+    scene = scene_of(library, SCENE)
     page.evaluate("history.pushState({}, '', '/galleries/1'); dispatchEvent(new PopStateEvent('popstate'))")
     page.locator(".gallery-toolbar .sense-slot").wait_for()
     assert button.count() == 1
@@ -158,7 +160,7 @@ def test_the_button_follows_the_router_and_is_there_once(
 def test_a_server_that_is_gone_leaves_the_page_of_stash_as_it_is(
     page: Page, installation: Installation, library: Library
 ) -> None:
-    scene = scene_of(library, "signers mix1 360p low")
+    scene = scene_of(library, SCENE)
     installation.set_up("http://127.0.0.1:9")
     panel = open_tab(page, scene.id)
     panel.locator("[data-code=unreachable]").first.wait_for()
