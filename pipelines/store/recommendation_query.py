@@ -90,6 +90,11 @@ def is_dismissed(*, without_batch: int | None = None) -> ColumnElement[bool]:
     return or_(latest_mode(without_batch=without_batch) == "forever", same)
 
 
+def was_dismissed_otherwise(batch_id: int) -> ColumnElement[bool]:
+    """Returns that a recommendation has a dismissal besides that of a batch: quicker to ask than `is_dismissed`."""
+    return exists().where(DismissalRow.recommendation_id == RecommendationRow.id, DismissalRow.batch_id != batch_id)
+
+
 def ordered(query: Any, sort: Sort) -> Any:
     """Returns the query in a stable order: ids settle what is equal."""
     row, text = RecommendationRow, RecommendationTextRow

@@ -29,6 +29,7 @@ from pipelines.store.recommendation_query import (
     latest_mode,
     make_cursor,
     ordered,
+    was_dismissed_otherwise,
 )
 from pipelines.store.recommendation_records import (
     MODES,
@@ -228,7 +229,8 @@ class RecommendationStore:
             own = session.get(DismissalBatchRow, int(batch)) if _is_id(batch) else None
             if own is None:
                 raise RecommendationUnknown(f"There is no dismissal {batch[:40]!r} that could be undone.")
-            free = (row.id.in_(_of_batch(own.id)), row.status == "dismissed", ~is_dismissed(without_batch=own.id))
+            unsettled = or_(~was_dismissed_otherwise(own.id), ~is_dismissed(without_batch=own.id))
+            free = (row.id.in_(_of_batch(own.id)), row.status == "dismissed", unsettled)
             pending = {"status": "pending", "updated_at": self._now()}
             freed: Any = session.execute(update(row).where(*free).values(**pending), execution_options=_QUIET)
             session.execute(delete(DismissalBatchRow).where(DismissalBatchRow.id == own.id), execution_options=_QUIET)
