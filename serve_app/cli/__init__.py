@@ -19,6 +19,7 @@ def build_cli() -> typer.Typer:
         identify,
         jobs,
         models,
+        recommendations,
         rematch,
         scan,
         status,
@@ -41,6 +42,7 @@ def build_cli() -> typer.Typer:
     cli.add_typer(enroll.app, name="enroll")
     cli.add_typer(database.app, name="database")
     cli.add_typer(jobs.app, name="jobs")
+    cli.add_typer(recommendations.app, name="recommendations")
     cli.add_typer(actions.app, name="actions")
     cli.add_typer(models.app, name="models")
     cli.add_typer(evaluate.app, name="eval")
