@@ -5,8 +5,9 @@ Lives here: the dataset of scans to columns. What they are good for is `candidat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from pipelines.store.templates import ScanDataset
 I32 = npt.NDArray[np.int32]
 F32 = npt.NDArray[np.float32]
 
+_ROWS_AT_ONCE = 500_000
 COLUMNS = ("kind", "content_id", "file_fingerprint", "time_s", "phash", "pdq", "pdq_quality")
 FLAT_QUALITY = 20
 """PDQ's quality, 0 to 100, below which a frame shows next to nothing: black, a fade, a plain title card. Ordinary
@@ -58,22 +60,16 @@ class FrameTable:
         current = pa.array([f"{i}/{f}" for i, f in zip(table.ids, table.fingerprints, strict=True)], pa.string())
         parts: list[tuple[I32, F32, U64, U64]] = []
         flat = 0
-        for batch in batches:
-            name = pc.binary_join_element_wise(batch["content_id"], batch["file_fingerprint"], "/")
-            place = pc.fill_null(pc.index_in(name, value_set=current), -1).to_numpy(zero_copy_only=False)
-            known = (place >= 0) & pc.equal(batch["kind"], "scene").to_numpy(zero_copy_only=False)
-            shows = batch["pdq_quality"].to_numpy(zero_copy_only=False) >= FLAT_QUALITY
-            time_s = batch["time_s"].to_numpy(zero_copy_only=False)
+        for rows in _gathered(batches):
+            name = pc.binary_join_element_wise(rows["content_id"], rows["file_fingerprint"], "/")
+            place = _numpy(pc.fill_null(pc.index_in(name, value_set=current), -1))
+            known = (place >= 0) & _numpy(pc.equal(rows["kind"], "scene"))
+            shows = _numpy(rows["pdq_quality"]) >= FLAT_QUALITY
+            time_s = _numpy(rows["time_s"])
             flat += int((known & ~shows).sum())
             kept = known & shows & np.isfinite(time_s)
-            parts.append(
-                (
-                    place[kept].astype(np.int32),
-                    time_s[kept].astype(np.float32),
-                    batch["phash"].to_numpy(zero_copy_only=False)[kept],
-                    _words(batch["pdq"])[kept],
-                )
-            )
+            phash, pdq = _numpy(rows["phash"]), _words(rows["pdq"])
+            parts.append((place[kept].astype(np.int32), time_s[kept].astype(np.float32), phash[kept], pdq[kept]))
         if not parts:
             return cls(
                 np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.uint64), np.zeros((0, 4), np.uint64)
@@ -82,6 +78,25 @@ class FrameTable:
         del parts
         order = np.lexsort((time_s, scene))
         return cls(scene[order], time_s[order], phash[order], pdq[order], flat)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yields fewer, larger batches: a look-up costs as much as there are scenes, however few rows are looked up."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        waiting.append(batch)
+        held += len(batch)
+        if held >= _ROWS_AT_ONCE:
+            yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+            waiting, held = [], 0
+    if held:
+        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+
+
+def _numpy(column: Any) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
 
 
 def _words(column: pa.FixedSizeBinaryArray) -> U64:

@@ -15,6 +15,11 @@ F32 = npt.NDArray[np.float32]
 
 LEAST_VOTES = 3
 """Distinct frames on both sides (own measurement, 2026-11-22: unrelated scenes never have three)."""
+LEAST_CLOSE_VOTES = 2
+MAX_CLOSE_PDQ = 60
+"""Fewer frames are enough where PDQ agrees too, in bits of 256. With a frame every 10 s, where two encodes rarely have
+three frames in common, this finds 75 of 140 copies instead of 60, and none of 450 other pairs but those of a fixed
+camera or the same cuts (`python -m tests.bench duplicate_recall`, 2026-11-26)."""
 DRIFTING_VOTES = 8
 """Distinct frames on both sides at whatever offsets: another speed has no single offset. Chosen well above what
 scenes of the same room reach by accident, 0.2 of 3,600 pairs of frames (own measurement, 2026-11-22)."""
@@ -30,7 +35,7 @@ class FramePairs:
 
     Attributes:
         code: (m,) see `pairs`.
-        votes: (m,) int32, distinct frames at the best offset.
+        votes: (m,) int32, distinct frames at the best offset; 1 where many agree on none.
         offset_s: (m,) float32, time in b - time in a.
         mirrored: (m,) bool.
         stopped: frames that are near those of too many scenes.
@@ -50,13 +55,14 @@ def count_votes(frames: FrameTable, n: int, plain: tuple[I32, I32], mirror: tupl
 
     Args:
         n: number of scenes.
-        plain, mirror: places of near frames in `frames`, in either order, each pair once.
+        plain, mirror: places of near frames in `frames`, in either order, each pair once; PDQ of mirrored ones agrees.
     """
     left: I32 = np.r_[plain[0], mirror[0]]
     right: I32 = np.r_[plain[1], mirror[1]]
     turned = np.repeat(np.array([False, True]), [len(plain[0]), len(mirror[0])])
     swap = frames.scene[left] > frames.scene[right]
     left, right = np.where(swap, right, left), np.where(swap, left, right)
+    close = turned | (np.bitwise_count(frames.pdq[left] ^ frames.pdq[right]).sum(axis=1) <= MAX_CLOSE_PDQ)
     pair = frames.scene[left].astype(np.int64) * n + frames.scene[right]
     offset = frames.time_s[right] - frames.time_s[left]
     keys, who = np.unique(pair * 2 + turned, return_inverse=True)
@@ -64,7 +70,9 @@ def count_votes(frames: FrameTable, n: int, plain: tuple[I32, I32], mirror: tupl
     for shift in (0.0, BIN_S / 2):
         place = np.clip(np.floor((offset + shift) / BIN_S), -_HALF, _HALF - 1).astype(np.int64) + _HALF
         bins, of_bin = np.unique(who * _BINS + place, return_inverse=True)
-        count = np.minimum(_distinct(of_bin, left, len(bins)), _distinct(of_bin, right, len(bins)))
+        count = _both_sides(of_bin, left, right, len(bins))
+        sure = _both_sides(of_bin[close], left[close], right[close], len(bins)) >= LEAST_CLOSE_VOTES
+        count[(count < LEAST_VOTES) & ~sure] = 0
         middle = _means(of_bin, offset, len(bins))
         owner = bins // _BINS
         order = np.lexsort((count, owner))
@@ -72,13 +80,20 @@ def count_votes(frames: FrameTable, n: int, plain: tuple[I32, I32], mirror: tupl
         better = count[last] > votes[owner[last]]
         chosen = last[better]
         votes[owner[chosen]], best[owner[chosen]] = count[chosen], middle[chosen]
-    anywhere = np.minimum(_distinct(who, left, len(keys)), _distinct(who, right, len(keys)))
-    enough = (votes >= LEAST_VOTES) | (anywhere >= DRIFTING_VOTES)
+    anywhere = _both_sides(who, left, right, len(keys))
+    votes = np.where((votes == 0) & (anywhere >= DRIFTING_VOTES), 1, votes)
+    enough = votes > 0
     keys, votes, best = keys[enough], votes[enough], best[enough]
     order = np.lexsort((-votes, keys // 2))
     code = (keys // 2)[order]
     first = order[np.r_[True, code[1:] != code[:-1]]] if len(order) else order
     return FramePairs(keys[first] // 2, votes[first].astype(np.int32), best[first], keys[first] % 2 == 1)
+
+
+def _both_sides(group: I64, left: I32, right: I32, groups: int) -> I64:
+    """Returns (groups,) how many different frames each group has on the side that has fewer."""
+    fewest: I64 = np.minimum(_distinct(group, left, groups), _distinct(group, right, groups))
+    return fewest
 
 
 def _distinct(group: I64, item: I32, groups: int) -> I64:

@@ -34,14 +34,22 @@ def test_a_trimmed_copy_is_found_with_its_offset_among_others():
     assert (found.stopped, found.capped) == (0, 0)
 
 
-def test_three_frames_at_one_offset_are_needed():
-    table = table_of(3)
+def with_other_pdq(rows):
+    return [(*row[:3], row[3] ^ np.uint8(0b11), row[4]) for row in rows]
+
+
+def test_three_frames_at_one_offset_are_needed_or_two_whose_pdq_agrees():
+    table = table_of(4)
     film = Film(1)
     clip = film.frames(0, EVERY)
     two, three = film.frames(1, EVERY[:2], bits=1), film.frames(2, EVERY[10:13], bits=1, shift=100)
-    found = frame_pairs(frame_table(table, clip + two + three), 3)
-    assert names(table, found.code) == {("1", "3")}
-    assert found.votes.tolist() == [3]
+    close = film.frames(3, EVERY[20:22], bits=1)
+    rows = clip + with_other_pdq(two) + with_other_pdq(three) + close
+    found = frame_pairs(frame_table(table, rows), 4)
+    assert names(table, found.code) == {("1", "3"), ("1", "4")}
+    assert found.votes.tolist() == [3, 2]
+    assert len(frame_pairs(frame_table(table, clip + close[:1]), 4).code) == 0
+    table = table_of(3)
     scattered = [(2, 37.0 * n * n, *row[2:]) for n, row in enumerate(three)]
     assert len(frame_pairs(frame_table(table, clip + scattered), 3).code) == 0
 
@@ -50,9 +58,7 @@ def test_one_frame_that_comes_often_is_one_vote():
     table = table_of(2)
     film = Film(2)
     still = film.frames(0, [100] * 6, bits=0)
-    other = film.frames(1, [100] * 6, bits=0)
-    other = [(1, 100.0 + n / 10, *row[2:]) for n, row in enumerate(other[:1] * 2)]
-    assert len(frame_pairs(frame_table(table, still + other), 2).code) == 0
+    assert len(frame_pairs(frame_table(table, still + film.frames(1, [100], bits=0)), 2).code) == 0
 
 
 def test_another_speed_is_found_by_many_frames_without_one_offset():
