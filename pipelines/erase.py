@@ -29,6 +29,7 @@ from pipelines.store.match_table import forget_people
 from pipelines.store.matches import ContentMatch, ContentPerson, Key, MatchStore
 from pipelines.store.people import having
 from pipelines.store.performers import Erasure, PerformerDatabase
+from pipelines.store.recommendations import RecommendationStore
 from pipelines.store.sql import open_store
 from pipelines.store.templates import ContentScan, ScanDataset
 
@@ -50,6 +51,7 @@ class ErasureReport:
         match_rows: people and candidates in the Parquet files of matches.
         seen_faces: that enrolments from stash-boxes kept to be quicker the next time.
         seen_performers: of Stash, of whom its enrolment kept something.
+        recommendations: that named somebody.
         crops: pictures of faces, whoever they show: nothing says whose they are, and they are cut anew when asked for.
     """
 
@@ -61,6 +63,7 @@ class ErasureReport:
     match_rows: int
     seen_faces: int
     seen_performers: int
+    recommendations: int
     crops: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,13 +92,14 @@ def erase(settings: Settings, ids: Iterable[str]) -> ErasureReport:
             named = matches.naming(every)
             scanned = ScanDataset(settings.scans_path).erase_faces(_faces(settings, database, named, every))
             people, candidates = matches.forget_people(every)
+            recommendations = RecommendationStore(store).forget_people(every)
         finally:
             store.close()
         rows = sum(forget_people(path, every) for path in sorted(settings.matches_path.glob("*.parquet")))
         seen = _forget_enrolments(settings, every)
         crops = _remove_crops(settings)
         erasure = database.erase(every)
-    return ErasureReport(erasure, len(named), scanned, people, candidates, rows, *seen, crops)
+    return ErasureReport(erasure, len(named), scanned, people, candidates, rows, *seen, recommendations, crops)
 
 
 def _faces(

@@ -230,4 +230,5 @@ class Erased(BaseModel):
     match_rows: int = Field(description="Rows of the Parquet files of matches.")
     seen_faces: int = Field(description="Faces that enrolments kept to be quicker the next time.")
     seen_performers: int = Field(description="Performers that enrolments kept something of.")
+    recommendations: int = Field(description="Recommendations that named somebody.")
     crops: int = Field(description="Kept pictures of faces, whoever they show.")

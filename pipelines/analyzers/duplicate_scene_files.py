@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.analyzers.base import BaseAnalyzer, Failed, OfferedAction, Scope
 from pipelines.analyzers.file_quality import SAME_LENGTH, FileScore, best_file, score_files
 from pipelines.analyzers.scene_details import Details, SceneFile, SceneSummary, scene_file, scene_summary, scene_title
-from pipelines.analyzers.sources import StashChanges
+from pipelines.analyzers.sources import SceneFileChanges, StashChanges
 from pipelines.stash.records import Scene, VideoFile, content_fingerprint
 from pipelines.store.recommendation_records import Finding, digest
 
@@ -61,7 +61,10 @@ class DuplicateSceneFiles(BaseAnalyzer[Scene, Judged]):
     title = "Scenes with several files"
     description = "Scenes that have more than one file, and which of them to keep."
     target_type = "scene"
-    reads = (StashChanges("scene", worth={"file_count": {"value": 1, "modifier": "GREATER_THAN"}}),)
+    reads = (
+        StashChanges("scene", worth={"file_count": {"value": 1, "modifier": "GREATER_THAN"}}),
+        SceneFileChanges(),
+    )
     details = DuplicateSceneFilesDetails
     actions = (
         OfferedAction("delete_scene_files", "Keep the best file, delete the others", destructive=True),

@@ -94,6 +94,25 @@ class StashChanges(Source):
         return advance(mark, found, instant, OVERLAP)
 
 
+class SceneFileChanges(Source):
+    """Scenes by the time of the last change of their files: new phashes, files that were replaced.
+
+    Before Stash 0.30 it sees nothing; what changed is found when everything is evaluated again.
+    """
+
+    name = "scene files"
+    kind = "scene"
+
+    async def everything(self, tools: Tools) -> Changes:
+        found = [(one.id, one.updated_at) async for one in tools.library.scene_files_changed(None)]
+        return advance({}, found, instant, OVERLAP)
+
+    async def changed(self, tools: Tools, mark: Mark) -> Changes:
+        since = updated_since(mark["at"]) if mark.get("at") else None
+        found = [(one.id, one.updated_at) async for one in tools.library.scene_files_changed(since)]
+        return advance(mark, found, instant, OVERLAP)
+
+
 class MatchChanges(Source):
     """Who is in scanned scenes or images, by when they were matched."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 from pipelines.stash.features import Features
 
 Kind = Literal["scene", "image", "gallery", "performer", "studio", "tag"]
-Detail = Literal["full", "scan", "pairing", "tagged", "outline"]
+Detail = Literal["full", "scan", "pairing", "tagged", "outline", "file times"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +201,8 @@ class Finder:
     def selection(self, detail: Detail) -> Selection:
         if detail == "outline":
             return Selection(self.full.kind, ("id", "updated_at"))
+        if detail == "file times":
+            return Selection(self.full.kind, ("id",), {"files": Selection("VideoFile", ("updated_at",))})
         if detail == "tagged":
             inside = {"performers": ids_of("Performer"), "galleries": ids_of("Gallery")}
             return Selection(self.full.kind, ("id",), {k: ids for k, ids in inside.items() if k in self.full.nested})

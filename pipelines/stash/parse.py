@@ -36,6 +36,7 @@ from pipelines.stash.records import (
     TagRef,
     VideoFile,
 )
+from pipelines.stash.watermark import latest
 
 Data = Mapping[str, Any]
 T = TypeVar("T")
@@ -56,6 +57,8 @@ def parser_of(kind: Kind, detail: Detail) -> Callable[[Data], Any]:
     """Returns the parser of one item."""
     if detail == "outline":
         return outline
+    if detail == "file times":
+        return file_times
     if detail == "tagged":
         return tagged
     parsers: dict[Kind, Callable[[Data], Any]] = {
@@ -71,6 +74,10 @@ def parser_of(kind: Kind, detail: Detail) -> Callable[[Data], Any]:
 
 def outline(data: Data) -> Outline:
     return Outline(data["id"], _text(data, "updated_at"))
+
+
+def file_times(data: Data) -> Outline:
+    return Outline(data["id"], latest(_text(file, "updated_at") for file in data.get("files") or ()) or "")
 
 
 def tagged(data: Data) -> Tagged:

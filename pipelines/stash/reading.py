@@ -153,6 +153,22 @@ class LibraryReading(Asking):
         """Yields id and time of the last change of everything of a kind: what has changed, and what is gone."""
         return self._many(kind, None, filter, "outline", priority, page_size=page_size)
 
+    async def scene_files_changed(
+        self, since: Criteria | None, *, page_size: int = 10 * PAGE_SIZE, priority: Priority = Priority.BATCH
+    ) -> AsyncIterator[Outline]:
+        """Yields id and time of the last change of its files of every scene; with a filter of files, of those it hits.
+
+        The time of a scene itself stays when Stash makes a phash or sees that a file is another one. Yields nothing
+        for a filter that the server does not know (before 0.30).
+        """
+        known = (await self.client.features(priority)).knows(FINDERS["scene"].criteria_type, "files_filter")
+        if since is not None and not known:
+            return
+        filter_ = None if since is None else {"files_filter": since}
+        async for one in self._many("scene", None, filter_, "file times", priority, page_size=page_size):
+            if one.updated_at:
+                yield one
+
     def tagged(
         self,
         kind: Literal["scene", "image", "gallery"],

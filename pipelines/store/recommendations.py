@@ -11,10 +11,11 @@ analyzers go on is `analyzers`. Thread-safe; every method blocks, and raises Sto
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Text, and_, cast, delete, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.errors import InputError, RecommendationConflict, RecommendationUnknown
@@ -271,6 +272,22 @@ class RecommendationStore:
         """Closes what is about things that are gone, such as scenes that were merged into another; returns how many."""
         with self._store.session() as session:
             return sum(close(session, [about_entities(kind, part)], reason, self._now()) for part in parts(ids))
+
+    def forget_people(self, ids: Collection[str]) -> int:
+        """Removes what names somebody by one of these universal ids, whatever was decided about it; returns how many.
+
+        Analyzers find again, without these people, what there still is to find.
+        """
+        detail, removed = RecommendationDetailRow, 0
+        stored = cast(detail.details, Text)
+        texts = {json.dumps(universal_id, ensure_ascii=escaped) for universal_id in ids for escaped in (True, False)}
+        for text in sorted(texts):
+            naming = select(detail.recommendation_id).where(stored.contains(text, autoescape=True))
+            with self._store.session() as session:
+                gone = delete(RecommendationRow).where(RecommendationRow.id.in_(naming))
+                result: Any = session.execute(gone, execution_options=_QUIET)
+                removed += result.rowcount
+        return removed
 
     # --- what analyzers find
 

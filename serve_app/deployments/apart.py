@@ -110,6 +110,12 @@ def export_zip(settings: Settings, exports: Path, **what: Any) -> str:
     return str(folder / "export.zip")
 
 
+_OF_SOMEBODY = (
+    *("performers", "faces", "scanned_faces", "matches", "candidates", "seen_faces", "seen_performers"),
+    "recommendations",
+)
+
+
 def erase(settings: Settings, universal_id: str, *, also_exclude: bool) -> dict[str, Any]:
     """Returns what was removed of somebody, `database_schemas.Erased`. Raises PersonUnknown when nothing was."""
     from pipelines.erase import erase as erase_everywhere
@@ -119,9 +125,6 @@ def erase(settings: Settings, universal_id: str, *, also_exclude: bool) -> dict[
         PerformerDatabase(settings.database_path).exclude([universal_id], "erased")
     report = erase_everywhere(settings, [universal_id]).to_dict()
     answer = {**report.pop("database"), **report}
-    if not any(
-        answer[name]
-        for name in ("performers", "faces", "scanned_faces", "matches", "candidates", "seen_faces", "seen_performers")
-    ):
+    if not any(answer[name] for name in _OF_SOMEBODY):
         raise PersonUnknown(f"Nothing is known of {universal_id!r}.", "GET /people lists who is enrolled.")
     return answer

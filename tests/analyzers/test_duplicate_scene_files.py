@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -169,3 +170,27 @@ def test_a_third_file_is_another_finding_even_for_what_was_dismissed_for_ever(
     add_file(library, 3, path="/data/third.mkv")
     home.run(DuplicateSceneFiles)
     assert [(one.target_id, one.status) for one in home.found(target_id="3")] == [("3", "closed"), ("3", "pending")]
+
+
+@pytest.mark.parametrize(("version", "seen"), [("0.31", True), ("0.29", False)])
+def test_a_file_that_changes_without_its_scene_is_seen(
+    make_home: Callable[[Library], Home],
+    library: Library,
+    version: str,
+    seen: bool,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("pipelines.analyzers.sources.RESOLUTION", timedelta(0))
+    home = make_home(library)
+    home.stash.knobs.version = version
+    home.run(DuplicateSceneFiles)
+    home.run(DuplicateSceneFiles)
+    before = home.found(target_id="7")[0].details["savings_bytes"]
+    file = library.files[library.scenes[7].file_ids[0]]
+    library.clock = lambda: datetime.fromisoformat(library.scenes[7].updated_at).timestamp() + 30_000
+    file.size += 1000
+    library.touch(file)
+    assert not home.run(DuplicateSceneFiles).full
+    assert (home.found(target_id="7")[0].details["savings_bytes"] == before + 1000) is seen
+    home.run(DuplicateSceneFiles, full=True)
+    assert home.found(target_id="7")[0].details["savings_bytes"] == before + 1000

@@ -18,6 +18,8 @@ from pipelines.match_contents import ContentMatcher
 from pipelines.rematch import rematch
 from pipelines.rematch_due import due
 from pipelines.store.performers import PerformerDatabase
+from pipelines.store.recommendations import Finding, RecommendationStore
+from pipelines.store.sql import open_store
 from tests.pipelines.test_rematch import Library, library  # noqa: F401 - a fixture
 
 SCENES = range(10)
@@ -125,6 +127,19 @@ def test_what_enrolments_kept_goes_too(matched: Library) -> None:
     ledger.write(1, "0002", [SeenPicture("b", "https://y")])
     erase(matched.settings, ["stashdb.org:0001"])
     assert set(ledger.performers()) == {"0002"}
+
+
+def test_recommendations_that_name_somebody_go_too(matched: Library) -> None:
+    store = open_store(matched.settings.store_url)
+    kept = RecommendationStore(store)
+    named = ("stashdb.org:0001", "stashdb.org:00011", "stashdb.org:0002")
+    details = [{"people": [{"universal_id": one}]} for one in named]
+    found = [Finding("scene", str(n), "f", "e", "Ann", "Seen.", 90.0, own) for n, own in enumerate(details)]
+    kept.apply("unidentified_scene", 1, found)
+    kept.dismiss_one(1, "forever")
+    assert erase(matched.settings, ["stashdb.org:0001"]).recommendations == 1
+    assert [one.target_id for one in kept.page(sort="oldest").recommendations] == ["1", "2"]
+    store.close()
 
 
 def test_nobody_and_nonsense(matched: Library) -> None:
