@@ -15,7 +15,7 @@ import hmac
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ LIVES_S = 86_400
 MOST_BYTES = 256_000_000
 """Crops on disk, about 25,000; the oldest go first."""
 KEEP_SHARE = 0.8
+_FACE = {"scene_id", "time_s", "box", "file_fingerprint"}
 SIGNATURE_BYTES = 16
 
 
@@ -109,6 +110,23 @@ class Crops:
                 await self.keep(kept, picture)
                 best["crop_url"] = self.link(kept)
 
+    def linked(self, details: Any) -> Any:
+        """Returns details of a recommendation in which every face of a scene has its link, `crop_url`.
+
+        Such a face is an object with scene_id, time_s, box and file_fingerprint, wherever it is.
+        """
+        if isinstance(details, list | tuple):
+            return [self.linked(one) for one in details]
+        if not isinstance(details, dict):
+            return details
+        found = {name: self.linked(value) for name, value in details.items()}
+        if found.keys() >= _FACE and found["box"]:
+            file = digest(found["file_fingerprint"].encode())[:12]
+            found["crop_url"] = self.link(
+                CropName("scene", found["scene_id"], file, found["time_s"], corners(found["box"]))
+            )
+        return found
+
     def _signature(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, payload, "sha256")[:SIGNATURE_BYTES]
 
@@ -148,9 +166,12 @@ class Crops:
 
 def of_content(content: Content, best: dict[str, Any]) -> CropName:
     """Returns the name of the best face of a person in something of Stash."""
-    box = best["box"]
-    corners = (box["x"], box["y"], round(box["x"] + box["width"], 1), round(box["y"] + box["height"], 1))
-    return CropName(content.kind, content.content_id, file_digest(content), best["time_s"], corners)
+    return CropName(content.kind, content.content_id, file_digest(content), best["time_s"], corners(best["box"]))
+
+
+def corners(box: Mapping[str, float]) -> tuple[float, float, float, float]:
+    """Returns x1, y1, x2, y2 of a box with x, y, width, height, px."""
+    return box["x"], box["y"], round(box["x"] + box["width"], 1), round(box["y"] + box["height"], 1)
 
 
 def file_digest(content: Content) -> str:

@@ -59,7 +59,7 @@ async def accept(
     )
     return Accepted(
         action_id=record.id,
-        recommendation=answer(await ask(services, lambda kept: kept.get(recommendation_id))),
+        recommendation=answer(services, await ask(services, lambda kept: kept.get(recommendation_id))),
         changes=[ChangeAnswer(**change) for change in record.changes],
         undoable=record.undoable,
         not_undone=record.not_undone,

@@ -64,7 +64,9 @@ async def recommendations(services: ServicesDep, wanted: PageQuery) -> Recommend
         ),
     )
     return RecommendationList(
-        recommendations=[answer(one) for one in page.recommendations], total=page.total, next_cursor=page.next_cursor
+        recommendations=[answer(services, one) for one in page.recommendations],
+        total=page.total,
+        next_cursor=page.next_cursor,
     )
 
 
@@ -135,7 +137,7 @@ async def restore_many(request: BulkRestore, services: ServicesDep) -> BulkChang
 @router.get("/{recommendation_id}", responses=UNKNOWN)
 async def recommendation(recommendation_id: RecommendationId, services: ServicesDep) -> RecommendationAnswer:
     """One recommendation."""
-    return answer(await ask(services, lambda kept: kept.get(recommendation_id)))
+    return answer(services, await ask(services, lambda kept: kept.get(recommendation_id)))
 
 
 @router.post("/{recommendation_id}/dismiss", responses=CONFLICT)
@@ -143,13 +145,15 @@ async def dismiss(
     recommendation_id: RecommendationId, request: DismissRequest, services: ServicesDep
 ) -> RecommendationAnswer:
     """Dismiss one that is pending, until it changes or for ever."""
-    return answer(await ask(services, lambda kept: kept.dismiss_one(recommendation_id, request.mode, request.reason)))
+    return answer(
+        services, await ask(services, lambda kept: kept.dismiss_one(recommendation_id, request.mode, request.reason))
+    )
 
 
 @router.post("/{recommendation_id}/restore", responses=CONFLICT)
 async def restore(recommendation_id: RecommendationId, services: ServicesDep) -> RecommendationAnswer:
     """Take the dismissals of one back, or open one that is resolved."""
-    return answer(await ask(services, lambda kept: kept.restore_one(recommendation_id)))
+    return answer(services, await ask(services, lambda kept: kept.restore_one(recommendation_id)))
 
 
 async def ask(services: Services, question: Callable[[RecommendationStore], T]) -> T:
@@ -163,9 +167,10 @@ async def ask(services: Services, question: Callable[[RecommendationStore], T]) 
     return await services.jobs.ask_store(in_store)
 
 
-def answer(one: Any) -> RecommendationAnswer:
-    """Returns a recommendation as the routes show it."""
-    return RecommendationAnswer.model_validate(one, from_attributes=True)
+def answer(services: Services, one: Any) -> RecommendationAnswer:
+    """Returns a recommendation as the routes show it, with links to the faces in its details."""
+    shown = RecommendationAnswer.model_validate(one, from_attributes=True)
+    return shown.model_copy(update={"details": services.crops.linked(shown.details)})
 
 
 def describe(kind: Any, last_run: Any, state: Any, waiting: int) -> RecommendationType:

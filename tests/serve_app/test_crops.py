@@ -75,3 +75,15 @@ def test_a_person_of_a_gallery_is_shown_from_its_own_image(tmp_path: Path) -> No
     shown = crops.read(token(best["crop_url"]))  # type: ignore[arg-type]
     assert (shown.kind, shown.name, shown.box) == ("image", "8", (1.0, 2.0, 31.0, 42.0))
     assert shown == of_content(media[1].content, best)  # type: ignore[arg-type]
+
+
+def test_faces_in_details_get_links_wherever_they_are(tmp_path: Path) -> None:
+    crops = Crops("digest", tmp_path)
+    box = {"x": 10.0, "y": 20.5, "width": 100.0, "height": 119.5}
+    face = {"scene_id": "12", "time_s": 3.48, "box": box, "file_fingerprint": "oshash:1"}
+    details = {"scenes": [{"id": "12", "best": face}, {"id": "13", "best": None}], "faces": 4}
+    linked = crops.linked(details)
+    content = Content("scene", "12", "oshash:1")
+    same = of_content(content, {"box": box, "time_s": 3.48})
+    assert crops.read(token(linked["scenes"][0]["best"].pop("crop_url"))) == same
+    assert linked == details, "nothing else is changed"

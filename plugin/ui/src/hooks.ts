@@ -67,6 +67,8 @@ export function useAsk<T>(ask: () => Promise<T>, key: string, everyMs?: (data: T
   }, [key, turn]);
 
   const reload = useCallback(() => setTurn((count) => count + 1), []);
+  // Until the effect has run, the state is still that of the key before.
+  if (state.key !== key) return { data: undefined, error: undefined, loading: true, reload };
   return { data: state.data, error: state.error, loading: state.loading, reload };
 }
 
@@ -118,8 +120,8 @@ export function useInUrl(name: string): [string, (value: string) => void] {
   return [value, set];
 }
 
-/** A text that follows `value` once it has stayed the same for a moment: searches while typing. */
-export function useSettled(value: string, afterMs = 300): string {
+/** What follows `value` once it has stayed the same for a moment: searches while typing. */
+export function useSettled<T>(value: T, afterMs = 300): T {
   const [settled, setSettled] = useState(value);
   useEffect(() => {
     const timer = window.setTimeout(() => setSettled(value), afterMs);

@@ -4,6 +4,7 @@ import { addNavButton } from "./patches/nav";
 import { addPage } from "./patches/page";
 import { addSceneTab } from "./patches/scene";
 import "./style.css";
+import "./recommendations/style.css";
 
 for (const add of [addPage, addNavButton, addSceneTab, addIdentifyButtons]) {
   try {

@@ -248,17 +248,6 @@ export interface ModelFile {
   licence_accepted: boolean;
 }
 
-export interface RecommendationType {
-  id: string;
-  title: string;
-  description: string;
-}
-
-export interface RecommendationCounts {
-  types: Record<string, { pending: number; resolved: number; dismissed: number; closed: number }>;
-  pending: number;
-}
-
 export interface Change {
   entity: string;
   entity_id: string;

@@ -16,15 +16,9 @@ import { useAsk } from "../hooks";
 import { Icon } from "../parts/Icon";
 import { Shown } from "../parts/states";
 import { Pairing } from "../parts/Pairing";
-import type {
-  DatabaseInfo,
-  Health,
-  LibraryStatus,
-  QueueStatus,
-  RecommendationCounts,
-  RecommendationType,
-  StashInfo,
-} from "../types";
+import type { StatusCounts, TypeInfo } from "../recommendations/records";
+import { TypeCards } from "../recommendations/TypeCards";
+import type { DatabaseInfo, Health, LibraryStatus, QueueStatus, StashInfo } from "../types";
 import { ago, bytes, count, several } from "../words";
 import { JobLine } from "../parts/JobLine";
 import { screenUrl } from "./Page";
@@ -35,8 +29,8 @@ interface Overview {
   library?: LibraryStatus;
   stash?: StashInfo;
   queue: QueueStatus;
-  types: RecommendationType[];
-  counts?: RecommendationCounts;
+  types: TypeInfo[];
+  counts?: { types: Record<string, StatusCounts>; pending: number };
 }
 
 /** The output, or nothing where only this part of the server cannot answer. */
@@ -52,7 +46,7 @@ async function overview(): Promise<Overview> {
     library: part(library),
     stash: part(stash),
     queue: unwrap(queue as Outcome<QueueStatus>), // the part that needs the key and nothing else
-    types: part<{ types: RecommendationType[] }>(types)?.types ?? [],
+    types: part<{ types: TypeInfo[] }>(types)?.types ?? [],
     counts: part(counts),
   };
 }
@@ -99,11 +93,7 @@ const Whole: React.FC<{ data: Overview; reload: () => void }> = ({ data, reload 
       {data.types.length ? (
         <section className="sense-section">
           <h4>Recommendations</h4>
-          <div className="sense-grid">
-            {data.types.map((type) => (
-              <TypeCard key={type.id} type={type} counts={data.counts?.types[type.id]} />
-            ))}
-          </div>
+          <TypeCards types={data.types} counts={data.counts?.types} />
         </section>
       ) : null}
     </div>
@@ -227,19 +217,3 @@ const LibraryCard: React.FC<{ library: LibraryStatus | undefined; stash: StashIn
     </Card>
   );
 };
-
-const TypeCard: React.FC<{
-  type: RecommendationType;
-  counts: { pending: number; resolved: number; dismissed: number } | undefined;
-}> = ({ type, counts }) => (
-  <Link className="card sense-card sense-type" to={screenUrl("recommendations", { type: type.id })}>
-    <h5 className="sense-card-title">{type.title}</h5>
-    <div>
-      <span className="sense-big">{count(counts?.pending ?? 0)}</span> pending
-    </div>
-    <div className="text-muted">
-      {count(counts?.resolved ?? 0)} resolved, {count(counts?.dismissed ?? 0)} dismissed
-    </div>
-    <div className="text-muted sense-small">{type.description}</div>
-  </Link>
-);

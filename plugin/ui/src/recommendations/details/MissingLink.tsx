@@ -1,0 +1,47 @@
+// A performer who is known to a stash-box and not linked to it.
+import React from "react";
+import { Link } from "react-router-dom";
+import { shownName } from "../../locals";
+import { percent } from "../../words";
+import { picture } from "../pictures";
+import type { MissingLinkDetails } from "../records";
+import { Reasons } from "./facts";
+import type { DetailProps } from "./facts";
+
+export const MissingLink: React.FC<DetailProps<MissingLinkDetails>> = ({ details }) => {
+  const { performer } = details;
+  const host = new URL(details.endpoint).host;
+  return (
+    <>
+      <div className="sense-beside sense-beside-portrait">
+        <img
+          className="sense-half-portrait"
+          src={picture("performer", performer.id)}
+          alt={`Portrait of ${performer.name}`}
+        />
+        <div>
+          <p className="lead">
+            <Link to={`/performers/${performer.id}`}>{performer.name}</Link> is {shownName(details.name)} of {host}
+          </p>
+          <dl className="sense-facts">
+            <dt>Entry</dt>
+            <dd className="sense-break">
+              <a
+                href={`https://${host}/performers/${encodeURIComponent(details.stash_id)}`}
+                target="_blank"
+                rel="noreferrer"
+              >
+                {details.stash_id}
+              </a>
+            </dd>
+            <dt>Sure to</dt>
+            <dd>{percent(details.confidence > 1 ? details.confidence / 100 : details.confidence)}</dd>
+            <dt>Scenes</dt>
+            <dd>{Array.isArray(details.scenes) ? details.scenes.length : String(details.scenes)}</dd>
+          </dl>
+        </div>
+      </div>
+      <Reasons reasons={details.reasons} />
+    </>
+  );
+};

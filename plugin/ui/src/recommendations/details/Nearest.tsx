@@ -1,0 +1,18 @@
+import React from "react";
+import { shownName } from "../../locals";
+import { percent } from "../../words";
+import type { Near } from "../records";
+
+/** Who else somebody may be. */
+export const Nearest: React.FC<{ near: Near[] }> = ({ near }) =>
+  near.length ? (
+    <div className="text-muted sense-small">
+      Less likely:{" "}
+      {near
+        .slice(0, 5)
+        .map((one) =>
+          one.confidence === undefined ? shownName(one.name) : `${shownName(one.name)} (${percent(one.confidence)})`,
+        )
+        .join(", ")}
+    </div>
+  ) : null;
