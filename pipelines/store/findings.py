@@ -152,6 +152,24 @@ def close(session: Session, which: Sequence[Any], reason: str, now: datetime) ->
     return int(result.rowcount)
 
 
+def resolve(session: Session, recommendation_id: int, action_id: int, reason: str, now: datetime) -> None:
+    """Notes that an action resolved a recommendation; its dismissals are forgotten. A resolved one stays."""
+    row = session.get(RecommendationRow, recommendation_id)
+    if row is not None and row.status != "resolved":
+        row.status, row.action_id, row.reason, row.updated_at = "resolved", action_id, reason, now
+        session.execute(delete(DismissalRow).where(DismissalRow.recommendation_id == row.id))
+        session.flush()
+
+
+def reopen(session: Session, action_id: int, now: datetime) -> int:
+    """Makes pending again what an action resolved, after it was undone; returns how many."""
+    row = RecommendationRow
+    pending: dict[str, Any] = {"status": "pending", "reason": "", "action_id": None, "updated_at": now}
+    own = update(row).where(row.action_id == action_id, row.status == "resolved").values(**pending)
+    opened: Any = session.execute(own, execution_options={"synchronize_session": False})
+    return int(opened.rowcount)
+
+
 def entity_ids(session: Session, type_id: str, kind: str) -> set[str]:
     """Returns the ids of a kind that recommendations of a type are about, of those that are not closed."""
     row, entity = RecommendationRow, RecommendationEntityRow

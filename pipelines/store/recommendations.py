@@ -5,8 +5,9 @@
        │   ──────resolve─────┴──▶ resolved ──restore, undone, or found again after it had gone──▶ pending
        └──not found any more──▶ closed ──found again──▶ pending or dismissed
 
-Lives here: reading, and what people and actions do. What becomes of an analyzer's findings is `findings`, where
-analyzers go on is `analyzers`. Thread-safe; every method blocks, and raises StoreUnreachable when the store is away.
+Lives here: reading, and what people decide. What becomes of findings, and what an action means for them, is
+`findings`; where analyzers go on is `analyzers`. Thread-safe; every method blocks, and raises StoreUnreachable when the
+store is away.
 """
 
 from __future__ import annotations
@@ -237,41 +238,7 @@ class RecommendationStore:
             session.execute(delete(DismissalBatchRow).where(DismissalBatchRow.id == own.id), execution_options=_QUIET)
         return Changed(freed.rowcount)
 
-    # --- what actions do
-
-    def resolve(
-        self, recommendation_id: int, *, action_id: int | None = None, reason: str = "", seen: str | None = None
-    ) -> Recommendation:
-        """Returns the recommendation, resolved by an action; its dismissals are forgotten.
-
-        Raises RecommendationUnknown, and RecommendationConflict when its evidence is not `seen` or it is resolved.
-        """
-        with self._store.session() as session:
-            row = _row(session, recommendation_id)
-            if seen is not None and seen != row.evidence:
-                raise RecommendationConflict(
-                    f"Recommendation {row.id} has changed since it was looked at.", "Look at it again, then decide."
-                )
-            if row.status == "resolved":
-                raise RecommendationConflict(f"Recommendation {row.id} is resolved already.")
-            row.status, row.action_id, row.reason, row.updated_at = "resolved", action_id, reason, self._now()
-            session.execute(delete(DismissalRow).where(DismissalRow.recommendation_id == row.id))
-            session.flush()
-            return _one(session, recommendation_id)
-
-    def reopen_action(self, action_id: int) -> int:
-        """Opens what an action resolved, after the action was undone; returns how many."""
-        row = RecommendationRow
-        own = (row.action_id == action_id, row.status == "resolved")
-        pending = {"status": "pending", "reason": "", "action_id": None, "updated_at": self._now()}
-        with self._store.session() as session:
-            opened: Any = session.execute(update(row).where(*own).values(**pending), execution_options=_QUIET)
-            return int(opened.rowcount)
-
-    def close_about(self, kind: str, ids: Sequence[str], reason: str) -> int:
-        """Closes what is about things that are gone, such as scenes that were merged into another; returns how many."""
-        with self._store.session() as session:
-            return sum(close(session, [about_entities(kind, part)], reason, self._now()) for part in parts(ids))
+    # --- what is erased
 
     def forget_people(self, ids: Collection[str]) -> int:
         """Removes what names somebody by one of these universal ids, whatever was decided about it; returns how many.

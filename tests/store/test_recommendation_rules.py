@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -17,13 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete
 
-from pipelines.errors import RecommendationConflict, RecommendationUnknown
-from pipelines.store.findings import dismissed
+from pipelines.errors import RecommendationUnknown
+from pipelines.store.findings import dismissed, reopen, resolve
 from pipelines.store.recommendation_records import DismissalMode, Finding, RecommendationFilter
 from pipelines.store.recommendations import RecommendationStore
 from pipelines.store.schema import RecommendationRow
 from pipelines.store.sql import Store
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TARGETS = ("1", "1:2", "2:3")
 Key = tuple[str, str]
 RULES = settings(
@@ -150,17 +152,15 @@ class Rules(RuleBasedStateMachine):
                 expected += 1
         assert changed == expected
 
-    @rule(key=_keys, action_id=st.integers(1, 3), seen=st.sampled_from(("x", "y", None)))
-    def resolve(self, key: Key, action_id: int, seen: str | None) -> None:
+    @rule(key=_keys, action_id=st.integers(1, 3))
+    def resolve(self, key: Key, action_id: int) -> None:
         if key not in self.ids:
             return
+        with self.store.session() as session:
+            resolve(session, self.ids[key], action_id, "Done.", NOW)
         one = self.models[key]
-        if one.status == "resolved" or seen not in {None, one.evidence}:
-            with pytest.raises(RecommendationConflict):
-                self.kept.resolve(self.ids[key], action_id=action_id, seen=seen)
-            return
-        self.kept.resolve(self.ids[key], action_id=action_id, seen=seen)
-        one.status, one.action_id, one.dismissals = "resolved", action_id, []
+        if one.status != "resolved":
+            one.status, one.action_id, one.dismissals = "resolved", action_id, []
 
     @rule(key=_keys)
     def undo_an_action(self, key: Key) -> None:
@@ -170,7 +170,8 @@ class Rules(RuleBasedStateMachine):
         action_id = own.action_id
         # The store numbers actions across all types; this machine uses 1 to 3 for its own rows only by type.
         expected = {k for k, one in self.models.items() if one.status == "resolved" and one.action_id == action_id}
-        self.kept.reopen_action(action_id)
+        with self.store.session() as session:
+            assert reopen(session, action_id, NOW) == len(expected)
         for k in expected:
             self.models[k].status, self.models[k].action_id = "pending", None
 
@@ -195,7 +196,7 @@ class Rules(RuleBasedStateMachine):
                 model.action_id,
             ), (one.target_id, one.finding)
             assert (one.dismissal is not None) == (one.status == "dismissed")
-            assert bool(one.reason) == (one.status == "closed")
+            assert bool(one.reason) == (one.status in {"closed", "resolved"})
             if one.dismissal is not None:
                 assert one.dismissal.mode == model.dismissals[-1][1]
         counts = self.kept.counts().get(self.type_id, {})
@@ -255,20 +256,20 @@ def test_any_order_of_events(store: Store):
     run_state_machine_as_test(type("RulesHere", (Rules,), {"store": store}), settings=RULES)
 
 
-def decided(kept: RecommendationStore, what: str) -> None:
+def decided(store: Store, what: str) -> None:
     """Brings the only recommendation into a state, as somebody or a run would."""
+    kept = RecommendationStore(store)
     (own,) = kept.ids(RecommendationFilter())
     match what:
         case "dismissed" | "dismissed for ever":
             kept.dismiss_one(own, "until_changed" if what == "dismissed" else "forever")
         case "resolved":
-            kept.resolve(own, action_id=1)
-        case "resolved and gone" | "closed":
-            if what != "closed":
-                kept.resolve(own, action_id=1)
+            with store.session() as session:
+                resolve(session, own, 1, "Done.", NOW)
+        case "closed":
             kept.close_missing("t", 2, "Gone.")
-        case "dismissed and closed" | "dismissed for ever and closed":
-            decided(kept, what.removesuffix(" and closed"))
+        case "resolved and gone" | "dismissed and closed" | "dismissed for ever and closed":
+            decided(store, what.removesuffix(" and closed").removesuffix(" and gone"))
             kept.close_missing("t", 2, "Gone.")
 
 
@@ -293,7 +294,7 @@ def test_the_table_of_states(store: Store, state: str):
         with store.session() as session:
             session.execute(delete(RecommendationRow))
         kept.apply("t", 1, [Finding("scene", "1", "f", "x", "Title", "Reasons.", 50.0)])
-        decided(kept, state)
+        decided(store, state)
         if evidence is not None:
             kept.apply("t", 3, [Finding("scene", "1", "f", evidence, "Title", "Reasons.", 50.0)])
         kept.close_missing("t", 3, "Gone.")

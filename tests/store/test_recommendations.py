@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from pipelines.errors import InputError, RecommendationConflict, RecommendationUnknown
+from pipelines.store.findings import reopen, resolve
 from pipelines.store.recommendation_records import Finding, RecommendationFilter, digest
 from pipelines.store.recommendations import RecommendationStore
 from pipelines.store.sql import Store
 
 TYPE = "duplicate_scenes"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
@@ -127,10 +129,11 @@ def test_filters_and_search(kept: RecommendationStore):
         RecommendationFilter(statuses=("open",))  # type: ignore[arg-type]
 
 
-def test_counts_by_type_and_status(kept: RecommendationStore):
+def test_counts_by_type_and_status(kept: RecommendationStore, store: Store):
     kept.apply(TYPE, 1, [finding(str(n)) for n in range(1, 6)])
     kept.dismiss(kept.ids(RecommendationFilter(target_id="1")), "forever")
-    kept.resolve(kept.ids(RecommendationFilter(target_id="2"))[0], action_id=9)
+    with store.session() as session:
+        resolve(session, kept.ids(RecommendationFilter(target_id="2"))[0], 9, "Merged.", NOW)
     assert kept.counts() == {TYPE: {"pending": 3, "resolved": 1, "dismissed": 1, "closed": 0}}
 
 
@@ -186,17 +189,18 @@ def test_what_is_not_pending_cannot_be_dismissed_one_by_one(kept: Recommendation
             kept.dismiss_one(unknown, "forever") if unknown < 2**63 else kept.get(unknown)
 
 
-def test_resolving_looks_at_what_was_seen(kept: RecommendationStore):
+def test_an_action_resolves_and_its_undo_opens_again(kept: RecommendationStore, store: Store):
     kept.apply(TYPE, 1, [finding()])
     (own,) = kept.ids(RecommendationFilter())
-    with pytest.raises(RecommendationConflict, match="changed"):
-        kept.resolve(own, action_id=4, seen="old")
-    done = kept.resolve(own, action_id=4, reason="Merged.", seen="e")
+    with store.session() as session:
+        resolve(session, own, 4, "Merged.", NOW)
+        resolve(session, own, 5, "Merged again.", NOW)
+        resolve(session, own + 1, 6, "There is none.", NOW)
+    done = kept.get(own)
     assert (done.status, done.action_id, done.reason) == ("resolved", 4, "Merged.")
-    with pytest.raises(RecommendationConflict, match="resolved"):
-        kept.resolve(own, action_id=5)
-    assert kept.reopen_action(4) == 1
-    assert kept.get(own).status == "pending"
+    with store.session() as session:
+        assert (reopen(session, 5, NOW), reopen(session, 4, NOW)) == (0, 1)
+    assert (kept.get(own).status, kept.get(own).action_id) == ("pending", None)
 
 
 def test_gone_things_close_what_is_about_them(kept: RecommendationStore):
@@ -204,8 +208,7 @@ def test_gone_things_close_what_is_about_them(kept: RecommendationStore):
     assert kept.close_vanished(TYPE, "scene", {"2", "3", "4"}, "The {kind} {id} is gone.") == 1
     assert statuses(kept) == {"1:2": "closed", "2:3": "pending", "4": "pending"}
     assert kept.page(RecommendationFilter(statuses=("closed",))).recommendations[0].reason == "The scene 1 is gone."
-    assert kept.close_about("scene", ["3"], "Merged into 2.") == 1
-    assert kept.entities(TYPE, "scene") == {"4"}
+    assert kept.entities(TYPE, "scene") == {"2", "3", "4"}
 
 
 def test_everything_comes_in_order_however_much_it_is(kept: RecommendationStore, monkeypatch: pytest.MonkeyPatch):
