@@ -78,7 +78,7 @@ def test_a_click_on_the_timeline_jumps_there(page: Page, installation: Installat
     identified(panel)
     later = panel.get_by_role("article", name="Signer B").locator(".sense-range").first
     later.click()
-    page.wait_for_function("document.querySelector('#VideoJsPlayer video').currentTime > 4")
+    page.wait_for_function("document.querySelector('.VideoPlayer video').currentTime > 4")
 
 
 def test_an_existing_performer_is_searched_and_linked(page: Page, installation: Installation, library: Library) -> None:

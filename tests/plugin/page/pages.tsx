@@ -3,7 +3,7 @@
 import { gql, useQuery } from "@apollo/client";
 import React from "react";
 import { Button, Nav, Tab } from "react-bootstrap";
-import { Link, NavLink, Route, Switch, useLocation, useParams } from "react-router-dom";
+import { Link, NavLink, Route, Switch, useParams } from "react-router-dom";
 import { container, patched } from "./patch";
 
 const Tabs = container<{ scene: unknown }>("ScenePage.Tabs");
@@ -51,10 +51,22 @@ function useRow(document: ReturnType<typeof gql>, field: string): Row | undefine
   return useQuery<Record<string, Row>>(document, { variables: { id } }).data?.[field];
 }
 
+/** video.js hangs its player on its element. */
+function likeVideoJs(element: HTMLElement | null): void {
+  const video = element?.querySelector("video");
+  if (!element || !video) return;
+  const player = {
+    currentTime: (seconds: number) => {
+      video.currentTime = seconds;
+    },
+    play: () => video.play(),
+  };
+  Object.assign(element, { player });
+}
+
 const Scene: React.FC = () => {
   const scene = useRow(SCENE, "findScene");
   const [active, setActive] = React.useState<string>("scene-details-panel");
-  const seek = Number(new URLSearchParams(useLocation().search).get("t") ?? 0);
   if (!scene) return null;
   return (
     <div className="row">
@@ -87,15 +99,17 @@ const Scene: React.FC = () => {
       </div>
       <div className="scene-player-container">
         <div className="VideoPlayer">
-          <div className="video-wrapper" id="VideoJsPlayer">
-            {/* eslint-disable-next-line jsx-a11y/media-has-caption -- Stash's player */}
-            <video
-              className="vjs-tech"
-              controls
-              preload="metadata"
-              poster={scene.paths?.screenshot}
-              src={`${scene.paths?.stream}#t=${seek}`}
-            />
+          <div className="video-wrapper">
+            <div className="video-js" ref={likeVideoJs}>
+              {/* eslint-disable-next-line jsx-a11y/media-has-caption -- Stash's player */}
+              <video
+                className="vjs-tech"
+                controls
+                preload="metadata"
+                poster={scene.paths?.screenshot}
+                src={scene.paths?.stream}
+              />
+            </div>
           </div>
         </div>
       </div>

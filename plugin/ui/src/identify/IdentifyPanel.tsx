@@ -92,9 +92,11 @@ export const IdentifyPanel: React.FC<{ target: Target }> = ({ target }) => {
       {doing.error ? <Failure error={doing.error} /> : null}
       <Notes notes={notes} set={setNotes} refresh={refresh} />
       {seen ? <People target={target} seen={seen} gone={gone} does={does} act={act} /> : null}
-      {!seen && !looking.doing && !start.error ? (
+      {!seen && !looking.doing && !start.error && !looking.error ? (
         <Empty title="Not looked at yet" icon={faFaceMeh}>
-          Stash Sense has no scan of this {target.entity}.
+          {target.entity === "scene" || target.entity === "image"
+            ? `Stash Sense has no scan of this ${target.entity}.`
+            : "Identify asks the server who is in it."}
         </Empty>
       ) : null}
     </div>

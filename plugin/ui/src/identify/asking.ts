@@ -41,8 +41,18 @@ export async function identify(target: Target, fresh: boolean): Promise<Seen> {
   };
   const body =
     target.entity === "performer" ? await portrait(target.id) : { [`${target.entity}_id`]: target.id, fresh };
-  return withStash(target, await call<Identification>(mode[target.entity], { body }));
+  try {
+    return await withStash(target, await call<Identification>(mode[target.entity], { body }));
+  } catch (error) {
+    if (target.entity === "performer" && error instanceof Failed && error.code === "media_unsupported")
+      throw faceless();
+    throw error;
+  }
 }
+
+/** Stash draws a silhouette where a performer has no picture. */
+const faceless = () =>
+  new Failed({ code: "faceless", message: "This performer has no picture.", hint: "", status: 0, retry_after_s: null });
 
 /** A performer's picture, by its address as the server reaches Stash. */
 async function portrait(id: string): Promise<{ url: string; crop_links: boolean }> {

@@ -71,13 +71,13 @@ interface VideoJsElement extends HTMLElement {
 
 /** Makes Stash's player go to a time and play. */
 export function jumpTo(seconds: number): void {
-  const element = document.querySelector<VideoJsElement>("#VideoJsPlayer .video-js, #VideoJsPlayer video-js");
+  const element = document.querySelector<VideoJsElement>(".VideoPlayer .video-js");
   if (element?.player) {
     element.player.currentTime(seconds);
     void element.player.play();
     return;
   }
-  const video = document.querySelector<HTMLVideoElement>("#VideoJsPlayer video");
+  const video = document.querySelector<HTMLVideoElement>(".VideoPlayer video");
   if (!video) return;
   video.currentTime = seconds;
   video.play().catch(() => undefined); // a browser that blocks playing has gone to the place all the same
