@@ -149,7 +149,7 @@ def everything(library: Library, renamed: Mapping[tuple[str, int], int] | None =
     for table in tables:
         rows = {}
         for row in getattr(library, table).values():
-            values = {k: v for k, v in asdict(row).items() if k not in {"updated_at", "created_at"}}
+            values = {k: v for k, v in asdict(row).items() if k not in {"updated_at", "created_at", "mod_time"}}
             if (table, row.id) in names:
                 values["id"] = names[table, row.id]
                 values["renamed"] = True
