@@ -144,6 +144,56 @@ def test_bulk_dismissal_and_its_undoing(page: Page, installation: Installation, 
     assert counts(installation, "duplicate_scene_files")["dismissed"] == 0
 
 
+@pytest.fixture
+def better_files(installation: Installation) -> Iterator[list[str]]:
+    """Titles of two scenes that have a second, better file as long as the test runs."""
+    library = installation.stash.library
+    chosen = [library.scenes[one] for one in scene_ids(installation)[-2:]]
+    before = [scene.file_ids for scene in chosen]
+    for scene in chosen:
+        first = library.files[scene.file_ids[0]]
+        facts: dict[str, Any] = {"width": 2 * first.width, "height": 2 * first.height, "duration": first.duration}
+        path = f"/data/better_{scene.id}.mkv"
+        more = library.add_file(
+            kind="video", path=path, size=9_000_000, video_codec="av1", bit_rate=8_000_000, frame_rate=25.0, **facts
+        )
+        scene.file_ids = (*scene.file_ids, more.id)
+        library.touch(scene)
+    yield [scene.title for scene in chosen]
+    for scene, ids in zip(chosen, before, strict=True):
+        for added in set(scene.file_ids) - set(ids):
+            library.drop_file(added, delete=True)
+        scene.file_ids = ids
+        library.touch(scene)
+
+
+def test_what_an_analyzer_finds_is_accepted_in_bulk_after_a_preview(
+    page: Page, installation: Installation, better_files: list[str]
+) -> None:
+    library = installation.stash.library
+    page.goto(f"{LIST}&type=duplicate_scene_files")
+    page.get_by_role("button", name="Look now").click()
+    for title in better_files:
+        page.get_by_role("link", name=title).wait_for()
+    page.get_by_label("Choose this page").check()
+    page.get_by_role("button", name="Make the best file the primary one").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("for 2 recommendations").wait_for()
+    assert dialog.locator("tbody tr").count() == 2
+    assert not violations(page)
+    dialog.get_by_role("button", name="2 recommendations").click()
+    dialog.locator(".sense-job[data-state=done]").wait_for()
+    dialog.get_by_role("contentinfo").or_(dialog.locator(".modal-footer")).get_by_role("button", name="Close").click()
+    page.get_by_text("Nothing waits for you").wait_for()
+    changed = [library.scenes[one] for one in scene_ids(installation) if len(library.scenes[one].file_ids) > 1]
+    assert all(library.files[scene.file_ids[0]].path.startswith("/data/better_") for scene in changed)
+    page.get_by_role("link", name="What was done").click()
+    done = page.locator(".sense-done[data-state=done]")
+    done.first.get_by_role("button", name="Undo").click()
+    page.get_by_role("status").get_by_text(re.compile("^Undone")).wait_for()
+    assert sum(not library.files[one.file_ids[0]].path.startswith("/data/better_") for one in changed) == 1
+
+
 def test_keys(page: Page, installation: Installation, ten_thousand: None) -> None:
     del ten_thousand
     page.goto(f"{LIST}&type=duplicate_scene_files")

@@ -2,13 +2,13 @@
 import React from "react";
 import { Button, Modal } from "react-bootstrap";
 import { useAsk, useDoing } from "../hooks";
-import { JobLine } from "../parts/JobLine";
 import { Failure, Shown } from "../parts/states";
 import type { Job } from "../types";
 import { several } from "../words";
-import { acceptBulk, job, previewBulk, stop } from "./asking";
+import { acceptBulk, previewBulk } from "./asking";
 import type { Chosen } from "./asking";
 import { Changes } from "./Changes";
+import { JobProgress } from "./JobProgress";
 import type { BulkPreview, OfferedAction } from "./records";
 
 interface Props {
@@ -33,7 +33,13 @@ export const AcceptMany: React.FC<Props> = ({ chosen, action, close, changed }) 
       <Modal.Body>
         {error ? <Failure error={error} /> : null}
         {started ? (
-          <Progress first={started} title={action.title} ended={changed} />
+          <>
+            <JobProgress first={started} title={action.title} ended={changed} />
+            <p className="text-muted mb-0">
+              This goes on when the dialog or the page is closed. What is done is listed under “What was done”, with
+              undo.
+            </p>
+          </>
         ) : (
           <Shown asked={preview} loading="Looking at what will change …">
             {(shown) => (
@@ -58,7 +64,7 @@ export const AcceptMany: React.FC<Props> = ({ chosen, action, close, changed }) 
           <Button
             variant={plan.destructive ? "danger" : "primary"}
             disabled={doing || !accepted}
-            onClick={() => void run(async () => setStarted(await acceptBulk(chosen, action.id, plan.digest)))}
+            onClick={() => void run(async () => setStarted(await acceptBulk(action.id, plan.digest)))}
           >
             {action.title}: {several(accepted, "recommendation")}
           </Button>
@@ -94,48 +100,6 @@ const Skipped: React.FC<{ skipped: BulkPreview["skipped"] }> = ({ skipped }) => 
           </li>
         ))}
       </ul>
-    </>
-  );
-};
-
-const LIVE = new Set(["queued", "running", "stopping"]);
-
-const Progress: React.FC<{ first: Job; title: string; ended: () => void }> = ({ first, title, ended }) => {
-  const asked = useAsk(
-    () => job(first.id),
-    `job ${first.id}`,
-    (data) => (!data || LIVE.has(data.state) ? 1000 : 0),
-  );
-  const { doing, error, run } = useDoing();
-  const now = asked.data ?? first;
-  const live = LIVE.has(now.state);
-  const told = React.useRef(false);
-  React.useEffect(() => {
-    if (live || told.current) return;
-    told.current = true;
-    ended();
-  }, [live, ended]);
-  return (
-    <>
-      {error ? <Failure error={error} /> : null}
-      {asked.error ? <Failure error={asked.error} retry={asked.reload} /> : null}
-      <JobLine job={now} title={title}>
-        {live ? (
-          <Button
-            size="sm"
-            variant="secondary"
-            disabled={doing || now.state === "stopping"}
-            onClick={() => void run(() => stop(now.id))}
-          >
-            Stop
-          </Button>
-        ) : null}
-      </JobLine>
-      <p className="text-muted mb-0">
-        {live
-          ? "This goes on when the dialog or the page is closed."
-          : "What was done is listed under “What was done”, with undo."}
-      </p>
     </>
   );
 };

@@ -6,6 +6,7 @@ import { useDoing } from "../hooks";
 import { Icon } from "../parts/Icon";
 import { Pages } from "../parts/Pages";
 import { Empty, Failure } from "../parts/states";
+import type { Job } from "../types";
 import { ago, several } from "../words";
 import { AcceptMany } from "./AcceptMany";
 import { analyze, dismiss, restoreBatch } from "./asking";
@@ -14,6 +15,7 @@ import { BulkBar } from "./BulkBar";
 import { FilterBar } from "./FilterBar";
 import { PAGE_SIZE } from "./filters";
 import type { Filters } from "./filters";
+import { JobProgress } from "./JobProgress";
 import { KeyHelp } from "./KeyHelp";
 import { useKeys } from "./keys";
 import { Rows } from "./List";
@@ -80,7 +82,7 @@ export const Listing: React.FC<Props> = ({ filters, data, changed, notices }) =>
   const here = found.length > 0 && found.every((one) => ids.has(one.id));
   return (
     <>
-      {type ? <TypeHead type={type} notices={notices} /> : null}
+      {type ? <TypeHead key={type.id} type={type} changed={changed} /> : null}
       <FilterBar filters={filters} counts={sum(data.counts, wanted.type)} />
       {error ? <Failure error={error} /> : null}
       {found.length ? (
@@ -174,7 +176,8 @@ const Nothing: React.FC<{ filters: Filters; type: TypeInfo | undefined; total: n
   );
 };
 
-const TypeHead: React.FC<{ type: TypeInfo; notices: Notices }> = ({ type, notices }) => {
+const TypeHead: React.FC<{ type: TypeInfo; changed: () => void }> = ({ type, changed }) => {
+  const [looking, setLooking] = React.useState<Job>();
   const { doing, error, run } = useDoing();
   const last = type.last_run?.ended_at ?? type.watermark_at;
   return (
@@ -189,16 +192,16 @@ const TypeHead: React.FC<{ type: TypeInfo; notices: Notices }> = ({ type, notice
         size="sm"
         variant="secondary"
         disabled={doing}
-        onClick={() =>
-          void run(async () => {
-            await analyze(type.id, false);
-            notices.say({ text: `Looking for ${type.title.toLowerCase()}; see Operations.` });
-          })
-        }
+        onClick={() => void run(async () => setLooking(await analyze(type.id, false)))}
       >
         <Icon icon={faMagnifyingGlass} /> Look now
       </Button>
       {error ? <Failure error={error} /> : null}
+      {looking ? (
+        <div className="sense-type-job">
+          <JobProgress key={looking.id} first={looking} title="Looking" ended={changed} />
+        </div>
+      ) : null}
     </div>
   );
 };

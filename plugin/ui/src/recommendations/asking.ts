@@ -86,8 +86,9 @@ export const accept = (
 export const previewBulk = (chosen: Chosen, action: string): Promise<BulkPreview> =>
   call("recommendations_preview", { body: { ...body(chosen), action } });
 
-export const acceptBulk = (chosen: Chosen, action: string, digest: string): Promise<Job> =>
-  call("queue_submit", { body: { type: "accept_recommendations", params: { ...body(chosen), action, digest } } });
+/** Everything that the preview of this digest showed. */
+export const acceptBulk = (action: string, digest: string): Promise<Job> =>
+  call("queue_submit", { body: { type: "accept_recommendations", params: { action, digest } } });
 
 export const analyze = (type: string, full: boolean): Promise<Job> =>
   call("queue_submit", { body: { type: `analyze_${type}`, params: { full } } });
