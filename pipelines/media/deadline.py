@@ -15,6 +15,10 @@ class Deadline:
         self._what = what
         self._end = time.monotonic() + timeout_s
 
+    def restart(self) -> None:
+        """Counts from now on."""
+        self._end = time.monotonic() + self.timeout_s
+
     @property
     def left_s(self) -> float:
         return self._end - time.monotonic()

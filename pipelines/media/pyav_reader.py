@@ -83,15 +83,21 @@ class PyavReader:
         self.counts.missing += len(group.targets_s) - len(frames)
         return frames
 
-    def in_order(self, targets_s: Sequence[float]) -> Iterator[SampledFrame]:
-        """Yields, for every wanted time, the first frame not before it (half a frame of tolerance), each frame once."""
+    def in_order(self, targets_s: Sequence[float], *, jump: bool = False) -> Iterator[SampledFrame]:
+        """Yields, for every wanted time, the first frame not before it (half a frame of tolerance), each frame once.
+
+        `jump`: decoding begins at the key frame before the first wanted time instead of the start of the file.
+        """
         step_s = targets_s[1] - targets_s[0] if len(targets_s) > 1 else 0.0
         if step_s * self._fps >= STRIDE_TO_SKIP:
             self.video.stream.codec_context.skip_frame = "NONREF"
-        rewind(self.video)  # jumps land late in formats without an index, and sampling begins near the start
+        if jump:
+            self._seek_backward(targets_s[0])
+        else:
+            rewind(self.video)  # jumps land late in formats without an index, and sampling begins near the start
         wanted = deque(targets_s)
         passed: VideoFrame | None = None
-        for frame in self._pictures(from_key=False):
+        for frame in self._pictures(from_key=jump):
             time_s = self._time_s(frame)
             if time_s < wanted[0] - 0.5 / self._fps:
                 passed = frame

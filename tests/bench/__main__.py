@@ -20,6 +20,8 @@ NOT_BENCHMARKS = {
     "old_way",
     "old_identify",
     "media_files",
+    "duplicate_set",
+    "duplicate_render",
     "process_memory",
     "odd_files",
     "scan_library",
