@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipelines.actions.base import Plan, Step
@@ -21,7 +22,15 @@ from pipelines.actions.snapshots import NOW, Snapshot, contents, differences, pi
 from pipelines.actions.steps import PICTURE, Result, Tools, carry_out, done_already
 from pipelines.actions.trash import trash_path
 from pipelines.actions.undoing import Undoing
-from pipelines.errors import ActionConflict, InputError, StashError, StashNotFound, StashSenseError, StashUnreachable
+from pipelines.errors import (
+    ActionConflict,
+    InputError,
+    StashError,
+    StashNotFound,
+    StashSenseError,
+    StashUnauthorized,
+    StashUnreachable,
+)
 from pipelines.stash.library import StashLibrary
 from pipelines.store.actions import ActionRecord, ActionStore, PreviewRecord
 from pipelines.store.sql import Store
@@ -205,6 +214,7 @@ async def _carry_on(library: StashLibrary, actions: ActionStore, record: ActionR
     ACTIVE.add(record.id)
     try:
         await asyncio.to_thread(actions.performing, record.id, me())
+        record = replace(record, state="performing")
         results: list[Result] = list(record.results)
         for step in record.steps[len(results) :]:
             tools = Tools(library, _picture(actions), tuple(results))
@@ -258,6 +268,8 @@ async def _fail(
     with suppress(StashError):
         after = await _afters(library, record, results) if results else []
     done = f"{len(results)} of {len(record.steps)} writes were carried out." if results else "Nothing was changed."
+    if not results and record.state == "performing" and await _in_parts(library, record):
+        done = "This version of Stash does it in steps, of which some may be done; doing it again finishes them."
     return await asyncio.to_thread(actions.fail, record.id, error.code, f"{error.message} {done}", after)
 
 
@@ -289,7 +301,9 @@ async def _resume(library: StashLibrary, actions: ActionStore, record: ActionRec
         tools = Tools(library, _picture(actions), tuple(results))
         try:
             done = await done_already(tools, step)
-        except (StashNotFound, ActionConflict) as error:
+        except (StashUnreachable, StashUnauthorized):
+            raise
+        except StashSenseError as error:
             return await _fail(library, actions, record, results, error)
         if done is not None:
             results.append(done)

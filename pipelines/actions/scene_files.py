@@ -71,9 +71,14 @@ class DeleteSceneFiles(ActionType):
 
     async def undo(self, undoing: Undoing) -> None:
         scene = undoing.before("scene", undoing.params["scene_id"])
+        now = await undoing.current("scene", scene["id"])
+        there = {one["id"] for one in now["files"]} if now else set()
         paths = {one["id"]: one["path"] for one in scene["files"]}
         for file_id in undoing.params["delete_file_ids"]:
-            undoing.lost(deleted_note([paths[file_id]], undoing.trash))
+            if file_id not in there:  # when it was interrupted, some may be
+                undoing.lost(deleted_note([paths[file_id]], undoing.trash))
+        if scene["primary_file_id"] in there:
+            await undoing.restore_fields(scene, ("primary_file_id",))
 
 
 class PrimaryFileParams(Params):

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.actions import resume_all
 from pipelines.actions.accepting import accept, accept_many, preview_many
-from pipelines.errors import InputError, RecommendationConflict, StashError, StashUnreachable
+from pipelines.errors import InputError, RecommendationConflict, StashError, StashRejected, StashUnreachable
 from pipelines.stash.graphql import StashClient
 from pipelines.stash.library import StashLibrary
 from pipelines.stash.retries import TryAgain
@@ -164,3 +164,46 @@ def test_a_write_that_stash_refuses_is_marked_and_nothing_is_changed(stash: Fake
     (record,) = ActionStore(store).newest()
     assert (record.state, "Nothing was changed" in (record.error_message or "")) == ("failed", True)
     assert everything(stash.library) == before
+
+
+def test_a_deletion_that_is_refused_after_its_first_write_can_be_undone(
+    stash: FakeStash, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    before = everything(stash.library)
+    post = StashClient._post
+
+    async def refusing(self: StashClient, body: Any) -> Any:
+        if "deleteFiles(" in body["query"]:
+            raise StashRejected("Stash refused: the disk is read-only.")
+        return await post(self, body)
+
+    monkeypatch.setattr(StashClient, "_post", refusing)
+    with pytest.raises(StashRejected, match="read-only"):
+        act(stash, store, "delete_scene_files", scene_id="2", keep_file_id="3", delete_file_ids=["2"])
+    (record,) = ActionStore(store).newest()
+    assert (record.state, "1 of 2 writes" in (record.error_message or "")) == ("failed", True)
+    assert stash.library.scenes[2].file_ids == (3, 2)
+    assert take_back(stash, store, record.id).undo_state == "undone"
+    assert everything(stash.library) == before
+
+
+def test_a_merge_in_steps_that_is_refused_in_the_middle_says_so_and_can_be_done_again(
+    stash: FakeStash, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    stash.knobs.version = "0.30"
+    post = StashClient._post
+
+    async def refusing(self: StashClient, body: Any) -> Any:
+        if "performersDestroy(" in body["query"]:
+            raise StashRejected("Stash refused: no.")
+        return await post(self, body)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StashClient, "_post", refusing)
+        with pytest.raises(StashRejected):
+            act(stash, store, "merge_performers", destination_id="1", source_ids=["2"])
+    (record,) = ActionStore(store).newest()
+    assert "doing it again finishes" in (record.error_message or "")
+    assert act(stash, store, "merge_performers", destination_id="1", source_ids=["2"]).state == "done"
+    assert set(stash.library.performers[1].alias_list) == {"A. Abel", "Addie"}
+    assert [set(stash.library.scenes[i].performer_ids) for i in (1, 2, 3, 4)] == [{1, 3}, {1, 3}, {1}, {1}]
