@@ -243,6 +243,58 @@ class MatchStore:
                 return None
             return ContentMatch.from_row(row, session.scalars(own.order_by(ContentPersonRow.rank)))
 
+    def many(self, kind: ContentKind, content_ids: Collection[str]) -> list[ContentMatch]:
+        """Returns the matches of those of these contents that were matched, by content id."""
+        found: list[ContentMatch] = []
+        for part in _slices(content_ids):
+            contents = select(ContentMatchRow).where(ContentMatchRow.kind == kind, ContentMatchRow.content_id.in_(part))
+            people = select(ContentPersonRow).where(
+                ContentPersonRow.kind == kind, ContentPersonRow.content_id.in_(part)
+            )
+            own: dict[str, list[ContentPersonRow]] = {}
+            with self._store.reading() as session:
+                for person in session.scalars(people.order_by(ContentPersonRow.content_id, ContentPersonRow.rank)):
+                    own.setdefault(person.content_id, []).append(person)
+                rows = session.scalars(contents.order_by(ContentMatchRow.content_id))
+                found.extend(ContentMatch.from_row(row, own.get(row.content_id, ())) for row in rows)
+        return found
+
+    def contents_naming(self, kind: ContentKind, ids: Collection[str]) -> list[str]:
+        """Returns the contents of a kind in which somebody is named by one of these universal ids."""
+        found: dict[str, None] = {}
+        with self._store.reading() as session:
+            for part in _slices(ids):
+                query = select(_PEOPLE.c.content_id).where(_PEOPLE.c.kind == kind, _PEOPLE.c.universal_id.in_(part))
+                found.update(dict.fromkeys(session.scalars(query.distinct())))
+        return list(found)
+
+    def unknown(self, kind: ContentKind, least_frames: int) -> Iterator[tuple[str, str, ContentPerson]]:
+        """Yields content id, file fingerprint and person of all unknown people in so many frames, by content."""
+        key = (_CONTENTS.c.kind == _PEOPLE.c.kind) & (_CONTENTS.c.content_id == _PEOPLE.c.content_id)
+        query = (
+            select(_CONTENTS.c.file_fingerprint, _PEOPLE)
+            .join(_PEOPLE, key)
+            .where(_PEOPLE.c.kind == kind, _PEOPLE.c.universal_id.is_(None), _PEOPLE.c.frames >= least_frames)
+            .order_by(_PEOPLE.c.content_id, _PEOPLE.c.rank)
+        )
+        with self._store.reading() as session:
+            for row in session.execute(query.execution_options(yield_per=_ROWS_READ)):
+                yield row.content_id, row.file_fingerprint, ContentPerson.from_row(row)
+
+    def named(self, kind: ContentKind) -> Iterator[tuple[str, str, float, int]]:
+        """Yields content id, universal id, confidence and number of frames of all named people, by content."""
+        columns = (_PEOPLE.c.content_id, _PEOPLE.c.universal_id, _PEOPLE.c.confidence, _PEOPLE.c.frames)
+        query = (
+            select(*columns)
+            .where(_PEOPLE.c.kind == kind, _PEOPLE.c.universal_id.is_not(None))
+            .order_by(_PEOPLE.c.content_id, _PEOPLE.c.rank)
+        )
+        with self._store.reading() as session:
+            for content_id, universal_id, confidence, frames in session.execute(
+                query.execution_options(yield_per=_ROWS_READ)
+            ):
+                yield content_id, universal_id, confidence or 0.0, frames
+
     def naming(self, ids: Collection[str]) -> dict[Key, ContentMatch]:
         """Returns the matches in which somebody is named by one of these universal ids."""
         column = _PEOPLE.c.universal_id

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """Revision of the newest migration; a test compares it with `migrations/versions`."""
 
 LIVE_STATES = ("queued", "running", "stopping")
@@ -228,6 +228,17 @@ class SceneProofRow(Table):
     failure: Mapped[str] = mapped_column(Text)
     retryable: Mapped[bool]
     proven_at: Mapped[datetime]
+class PersonRejectionRow(Table):
+    """A person who is not in a scene, image or gallery; `ids` are all that were known of the person."""
+
+    __tablename__ = "person_rejections"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    content_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    universal_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    ids: Mapped[list[Any]]
+    name: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
 
 
 class RecommendationRow(Table):

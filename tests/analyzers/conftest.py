@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.analyzers.base import BaseAnalyzer
 from pipelines.analyzers.run import AnalysisReport, analyze
+from pipelines.faces.engine import FaceEngine
 from pipelines.settings import Settings
 from pipelines.stash.connect import open_library
 from pipelines.stash.library import StashLibrary
@@ -20,7 +21,12 @@ from pipelines.store.analyzers import AnalyzerStore
 from pipelines.store.recommendation_records import Recommendation, RecommendationFilter
 from pipelines.store.recommendations import RecommendationStore
 from pipelines.store.sql import Store, open_store
+from tests.analyzers.people_home import PeopleHome
 from tests.fakes.stash import FakeStash, Library
+from tests.pipelines.conftest import engine
+from tests.pipelines.local_home import Scans
+
+__all__ = ["engine"]
 
 HASTY = Retries(dict.fromkeys(Priority, 2), first_wait_s=0.01, longest_wait_s=0.02)
 
@@ -81,3 +87,17 @@ def make_home(tmp_path: Path) -> Iterator[Callable[[Library], Home]]:
     for home in homes:
         home.store.close()
         home.stash.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def scans(engine: FaceEngine, data: Path) -> Scans:
+    """Files of the test data as real scans, each looked at once."""
+    return Scans(data, engine)
+
+
+@pytest.fixture
+def people_home(scans: Scans, tmp_path: Path, models_dir: Path, open_models: Path) -> Iterator[PeopleHome]:
+    """An empty household whose scenes are real scans of the test data."""
+    with FakeStash(Library()) as stash:
+        settings = Settings(data_dir=tmp_path / "people", models_dir=models_dir, stash_url=stash.url)
+        yield PeopleHome(stash, settings, scans)
