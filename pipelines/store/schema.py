@@ -228,6 +228,8 @@ class SceneProofRow(Table):
     failure: Mapped[str] = mapped_column(Text)
     retryable: Mapped[bool]
     proven_at: Mapped[datetime]
+
+
 class PersonRejectionRow(Table):
     """A person who is not in a scene, image or gallery; `ids` are all that were known of the person."""
 
