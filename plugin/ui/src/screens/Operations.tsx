@@ -221,43 +221,51 @@ const Schedules: React.FC<{
   titles: Record<string, string>;
   disabled: boolean;
   ask: (mode: string, rest: object) => void;
-}> = ({ schedules, titles, disabled, ask }) => (
-  <div className="sense-rows">
-    {schedules.map((one) => {
-      const set = (body: { enabled: boolean; interval_hours: number }) =>
-        ask("schedule_set", { path: { type: one.type }, body });
-      return (
-        <div key={one.type} className="sense-row sense-schedule">
-          <Form.Check
-            type="switch"
-            id={`sense-schedule-${one.type}`}
-            label={titles[one.type] ?? plain(one.type)}
-            checked={one.enabled}
-            disabled={disabled}
-            onChange={() => set({ enabled: !one.enabled, interval_hours: one.interval_hours })}
-          />
-          <Form.Control
-            as="select"
-            size="sm"
-            custom
-            aria-label={`How often: ${titles[one.type] ?? one.type}`}
-            value={one.interval_hours}
-            disabled={disabled}
-            onChange={(event: React.ChangeEvent<HTMLInputElement>) =>
-              set({ enabled: one.enabled, interval_hours: Number(event.target.value) })
-            }
-          >
-            {one.intervals.map((interval) => (
-              <option key={interval.hours} value={interval.hours}>
-                {interval.label}
-              </option>
-            ))}
-          </Form.Control>
-          <span className="text-muted sense-small">
-            {one.enabled && one.next_run_at ? `next ${when(one.next_run_at)}` : "off"}
-          </span>
-        </div>
-      );
-    })}
-  </div>
-);
+}> = ({ schedules, titles, disabled, ask }) => {
+  /** What was just set, until the server's own word comes. */
+  const [set, keep] = React.useState<Record<string, { enabled: boolean; interval_hours: number }>>({});
+  React.useEffect(() => keep({}), [schedules]);
+  return (
+    <div className="sense-rows">
+      {schedules.map((known) => {
+        const one = { ...known, ...set[known.type] };
+        const change = (body: { enabled: boolean; interval_hours: number }) => {
+          keep((before) => ({ ...before, [one.type]: body }));
+          ask("schedule_set", { path: { type: one.type }, body });
+        };
+        return (
+          <div key={one.type} className="sense-row sense-schedule">
+            <Form.Check
+              type="switch"
+              id={`sense-schedule-${one.type}`}
+              label={titles[one.type] ?? plain(one.type)}
+              checked={one.enabled}
+              disabled={disabled}
+              onChange={() => change({ enabled: !one.enabled, interval_hours: one.interval_hours })}
+            />
+            <Form.Control
+              as="select"
+              size="sm"
+              custom
+              aria-label={`How often: ${titles[one.type] ?? one.type}`}
+              value={one.interval_hours}
+              disabled={disabled}
+              onChange={(event: React.ChangeEvent<HTMLInputElement>) =>
+                change({ enabled: one.enabled, interval_hours: Number(event.target.value) })
+              }
+            >
+              {one.intervals.map((interval) => (
+                <option key={interval.hours} value={interval.hours}>
+                  {interval.label}
+                </option>
+              ))}
+            </Form.Control>
+            <span className="text-muted sense-small">
+              {one.enabled && one.next_run_at ? `next ${when(one.next_run_at)}` : "off"}
+            </span>
+          </div>
+        );
+      })}
+    </div>
+  );
+};
