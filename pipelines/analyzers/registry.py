@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.analyzers.base import BaseAnalyzer
 from pipelines.analyzers.duplicate_scene_files import DuplicateSceneFiles
+from pipelines.analyzers.duplicate_scenes import DuplicateScenes
 from pipelines.analyzers.unidentified_scene import UnidentifiedScene
 
-ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (DuplicateSceneFiles, UnidentifiedScene)
+ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (DuplicateSceneFiles, DuplicateScenes, UnidentifiedScene)
