@@ -86,7 +86,9 @@ class DuplicateScenes(BaseAnalyzer["Pair", "Score"]):
     )
     whole = True
     closing = "The scenes are no longer found to be duplicates: one has changed or is gone."
+    resources: ClassVar[Mapping[str, float]] = {}
     workers: ClassVar[Mapping[str, float]] = {"CPU": 1}
+    """As of a re-match: with a core for the job itself too, it would never begin on two cores beside a server."""
     most_proofs: ClassVar[int] = MOST_PROOFS
 
     async def candidates(self, tools: Tools, scope: Scope) -> AsyncIterator[Sequence[Pair | Failed]]:  # noqa: ARG002 - everything
