@@ -230,6 +230,15 @@ def test_the_next_one_may_be_on_the_next_page(page: Page, ten_thousand: None) ->
     page.get_by_text("41 of 10,000").wait_for()
 
 
+def test_a_wrong_key_is_said_with_what_to_do(page: Page, installation: Installation) -> None:
+    installation.set_up(key="wrong")
+    page.goto(f"{LIST}&type=duplicate_scenes")
+    page.get_by_role("alert").get_by_text("Wrong API key").wait_for()
+    installation.set_up()
+    page.get_by_role("button", name="Try again").click()
+    rows(page).first.wait_for()
+
+
 @pytest.mark.parametrize("where", ["", "&type=duplicate_scenes&id=first", "&view=history"])
 def test_narrow_pages_do_not_scroll_sideways(page: Page, where: str) -> None:
     page.set_viewport_size({"width": NARROW["width"], "height": NARROW["height"]})

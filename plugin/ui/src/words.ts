@@ -47,3 +47,6 @@ export function ago(iso: string): string {
 
 /** "decode_failed" -> "decode failed". */
 export const plain = (code: string): string => code.replace(/_/g, " ");
+
+/** "duplicate_scenes" -> "Duplicate scenes". */
+export const titled = (code: string): string => code.charAt(0).toUpperCase() + plain(code).slice(1);

@@ -44,7 +44,7 @@ export const AcceptMany: React.FC<Props> = ({ chosen, action, close, changed }) 
           <Shown asked={preview} loading="Looking at what will change …">
             {(shown) => (
               <>
-                <p className="lead">
+                <p className="sense-plan">
                   {several(shown.changes.length, "change")} for {several(accepted, "recommendation")}
                   {shown.skipped.length ? `; ${several(shown.skipped.length, "recommendation")} left out` : ""}
                 </p>

@@ -42,7 +42,7 @@ export const AcceptOne: React.FC<Props> = ({ recommendation, action, params, clo
         <Shown asked={preview} loading="Looking at what will change …">
           {(shown) => (
             <>
-              <p className="lead">{shown.title}</p>
+              <p className="sense-plan">{shown.title}</p>
               <Changes changes={shown.changes} />
               {shown.undoable ? null : <div className="alert alert-warning">This cannot be undone by Stash Sense.</div>}
               {shown.not_undone.length ? (

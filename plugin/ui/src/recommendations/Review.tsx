@@ -8,7 +8,7 @@ import { Boundary } from "../parts/Boundary";
 import { Confidence } from "../parts/faces";
 import { Icon } from "../parts/Icon";
 import { Failure, Shown } from "../parts/states";
-import { plain, when } from "../words";
+import { titled, when } from "../words";
 import { AcceptOne } from "./AcceptOne";
 import { dismiss, one, restore, restoreBatch, undo } from "./asking";
 import { DetailsOf } from "./details/Details";
@@ -188,12 +188,10 @@ const Reviewed: React.FC<Props & { shown: Recommendation }> = (props) => {
 
 /** What can be done about it, in the order of its type. */
 function offers(type: TypeInfo | undefined, offered: Offered): OfferedAction[] {
-  const titled = (type?.actions ?? []).filter((action) => action.id in offered);
-  const others = Object.keys(offered).filter((id) => !titled.some((action) => action.id === id));
-  return [...titled, ...others.map((id) => ({ id, title: capital(plain(id)), destructive: false }))];
+  const known = (type?.actions ?? []).filter((action) => action.id in offered);
+  const others = Object.keys(offered).filter((id) => !known.some((action) => action.id === id));
+  return [...known, ...others.map((id) => ({ id, title: titled(id), destructive: false }))];
 }
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 const Decided: React.FC<{
   shown: Recommendation;

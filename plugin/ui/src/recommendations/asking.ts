@@ -2,7 +2,7 @@
 import { call, many, unwrap } from "../backend";
 import type { Job } from "../types";
 import type { Outcome } from "../backend";
-import { plain } from "../words";
+import { titled } from "../words";
 import { filterOf, PAGE_SIZE } from "./filters";
 import type { Wanted } from "./filters";
 import type {
@@ -46,7 +46,10 @@ export async function list(wanted: Wanted): Promise<Listed> {
   return {
     page: unwrap(page as Outcome<RecommendationPage>),
     counts: counted,
-    types: [...known, ...others.map((id) => ({ id, title: plain(id), description: "", target_type: "", actions: [] }))],
+    types: [
+      ...known,
+      ...others.map((id) => ({ id, title: titled(id), description: "", target_type: "", actions: [] })),
+    ],
   };
 }
 

@@ -28,7 +28,7 @@ function place(scenes: SceneDetails[], alignment: Alignment | null): Placed[] {
   });
 }
 
-const COLOURS = ["#48aff0", "#ffb366", "#3dcc91", "#d69fd6", "#ff9980", "#a7b6c2"];
+const COLOURS = ["#48aff0", "#ffb366", "#d69fd6", "#ff9980", "#f2e35c", "#a7b6c2"];
 const MOST_PEOPLE = 6;
 const personKey = (person: FoundPerson): string => person.universal_id ?? "unknown";
 

@@ -4,10 +4,10 @@ import { percent } from "../../words";
 import type { Near } from "../records";
 
 /** Who else somebody may be. */
-export const Nearest: React.FC<{ near: Near[] }> = ({ near }) =>
+export const Nearest: React.FC<{ near: Near[]; words?: string }> = ({ near, words = "Less likely" }) =>
   near.length ? (
     <div className="text-muted sense-small">
-      Less likely:{" "}
+      {words}:{" "}
       {near
         .slice(0, 5)
         .map((one) =>

@@ -32,7 +32,7 @@ export const UnknownPerson: React.FC<DetailProps<UnknownPersonDetails>> = ({ det
           </Button>
         </p>
       ) : null}
-      <Nearest near={details.near} />
+      <Nearest near={details.near} words="Looks most like" />
       <section className="sense-block">
         <h4>Seen in</h4>
         <div className="sense-grid">
