@@ -21,8 +21,6 @@ from pipelines.store.recommendation_records import Finding
 from pipelines.store.recommendations import RecommendationStore
 from pipelines.store.sql import open_store
 
-RUN = 1
-
 
 @contextmanager
 def recommendations(data_dir: Path) -> Iterator[RecommendationStore]:

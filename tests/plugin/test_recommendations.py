@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipelines.store.recommendation_records import RecommendationFilter
 from tests.conftest import REPOSITORY
 from tests.plugin.conftest import NARROW, STASH_KEY, Installation
 from tests.plugin.seeds import duplicate, many, recommendations, scenes
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 LIST = "/plugins/stash-sense?tab=recommendations"
 MANY = 10_000
+SEEDS, LATER = 1_000_000, 1_000_001
+"""Ids of runs that no run of an analyzer here has."""
 AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
 A, B = "signers mix1  360p low", "signers mix1  vp9"
 
@@ -26,17 +29,17 @@ def seeded(installation: Installation) -> Iterator[None]:
     """One pair of duplicates; what a test leaves pending is closed after it."""
     everything = {one.title: one for one in scenes(installation.stash.url, STASH_KEY, scene_ids(installation))}
     with recommendations(installation.data_dir) as kept:
-        kept.restore([one.id for one in kept.page().recommendations])
-        kept.apply("duplicate_scenes", 1, [duplicate(everything[A], everything[B])])
+        kept.restore(RecommendationFilter(types=("duplicate_scenes",), statuses=("dismissed", "resolved")))
+        kept.apply("duplicate_scenes", SEEDS, [duplicate(everything[A], everything[B])])
         yield
-        kept.close_missing("duplicate_scenes", 2, "The test is over.")
-        kept.close_missing("duplicate_scene_files", 2, "The test is over.")
+        kept.close_missing("duplicate_scenes", LATER, "The test is over.")
+        kept.close_missing("duplicate_scene_files", LATER, "The test is over.")
 
 
 @pytest.fixture
 def ten_thousand(seeded: None, installation: Installation) -> None:
     with recommendations(installation.data_dir) as kept:
-        kept.apply("duplicate_scene_files", 1, many(MANY))
+        kept.apply("duplicate_scene_files", SEEDS, many(MANY))
 
 
 def scene_ids(installation: Installation) -> list[int]:
