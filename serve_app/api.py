@@ -24,6 +24,7 @@ from serve_app.routes import (
     models,
     people,
     recommendations,
+    rejections,
     settings,
     stash,
     system,
@@ -41,6 +42,7 @@ ROUTES = (
     jobs,
     library,
     models,
+    rejections,  # before people, who take any path below theirs
     people,
     recommendations,
     settings,

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pipelines.media.video import HttpSource
 from serve_app.contents import Medium
 from serve_app.requests import body_schema, read_file, read_gallery, read_picture, read_scene
+from serve_app.routes.rejections import without_rejected
 from serve_app.schemas import (
     ErrorAnswer,
     FileRequest,
@@ -105,6 +106,8 @@ async def answered(
 ) -> Response:
     """Returns the engine's answer with what Stash knows, and links to the crops."""
     answer = await services.ask(ask)
+    if shown.about:
+        await without_rejected(services, shown.about["kind"], shown.about["id"], answer)
     if question.crop_links is not False:
         await services.crops.add_links(answer, media)
     if shown.about:

@@ -10,6 +10,7 @@ from pipelines.errors import StashNotFound
 from serve_app.contents import Content
 from serve_app.crops import of_content
 from serve_app.library_schemas import LibraryStatus, StoredPeople
+from serve_app.routes.rejections import without_rejected
 from serve_app.schemas import ErrorAnswer, StashNumber
 from serve_app.services import Services, ServicesDep
 
@@ -46,6 +47,7 @@ async def stored(kind: Literal["scene", "image"], content_id: str, services: Ser
         raise StashNotFound(
             f"The {kind} {content_id} has not been scanned and matched.", "Start a scan, or ask /identify."
         )
+    await without_rejected(services, kind, content_id, answer)
     content = Content(kind, content_id, answer.pop("file_fingerprint"))
     for person in (*answer["people"], *answer["unknown"]):
         if person["best"] is not None:

@@ -166,3 +166,24 @@ def test_a_server_that_is_gone_leaves_the_page_of_stash_as_it_is(
     panel.locator("[data-code=unreachable]").first.wait_for()
     page.get_by_text("Details", exact=True).click()
     assert page.get_by_role("heading", name="signers mix1").is_visible()
+
+
+def test_who_is_rejected_is_not_suggested_there_again(page: Page, installation: Installation, library: Library) -> None:
+    scene = scene_of(library, SCENE)
+    panel = open_tab(page, scene.id)
+    identified(panel)
+    panel.get_by_role("button", name="Not Signer B").click()
+    panel.get_by_role("article", name="Signer B").wait_for(state="detached")
+    with installation.client() as client:
+        (kept,) = client.get("/people/rejections", params={"content_id": str(scene.id)}).json()["rejections"]
+        try:
+            open_tab(page, scene.id).locator(".sense-person").nth(2).wait_for()
+            assert panel.get_by_role("article", name="Signer B").count() == 0
+            assert panel.get_by_role("article", name="Unknown person").count() == 1
+            again = client.post("/identify/scene", json={"scene_id": str(scene.id)}).json()
+            assert kept["universal_id"] not in str(again)
+        finally:
+            asked = {key: kept[key] for key in ("kind", "content_id", "universal_id")}
+            assert client.delete("/people/rejections", params=asked).json() == {"removed": 1}
+        back = client.post("/identify/scene", json={"scene_id": str(scene.id)}).json()
+        assert kept["universal_id"] in {one["universal_id"] for one in back["people"]}
