@@ -78,6 +78,8 @@ export const FIELDS: Field<SceneDetails>[] = [
 ];
 
 export const DuplicateScenes: React.FC<DetailProps<DuplicateScenesDetails>> = ({ details, offered, offer }) => {
+  const filesOf = (id: string) =>
+    details.scenes.filter((scene) => scene.id === id).flatMap((scene) => scene.files.map((one) => one.id));
   const sceneIds = details.scenes.map((scene) => scene.id);
   const kept = String(offered["merge_scenes"]?.["destination_id"] ?? details.keeper.id);
   return (
@@ -96,7 +98,7 @@ export const DuplicateScenes: React.FC<DetailProps<DuplicateScenesDetails>> = ({
                 kept={kept === scene.id}
                 suggested={details.keeper.id === scene.id}
                 name={title}
-                keep={() => offer(withKeeper(offered, sceneIds, scene.id))}
+                keep={() => offer(withKeeper(offered, sceneIds, scene.id, filesOf))}
               />
             </div>
           );
