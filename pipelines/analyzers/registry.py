@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.analyzers.base import BaseAnalyzer
+from pipelines.analyzers.duplicate_performers import DuplicatePerformers
 from pipelines.analyzers.duplicate_scene_files import DuplicateSceneFiles
 from pipelines.analyzers.duplicate_scenes import DuplicateScenes
 from pipelines.analyzers.unidentified_scene import UnidentifiedScene
 
-ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (DuplicateSceneFiles, DuplicateScenes, UnidentifiedScene)
+ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (
+    DuplicateSceneFiles,
+    DuplicateScenes,
+    UnidentifiedScene,
+    DuplicatePerformers,
+)
