@@ -9,6 +9,7 @@ from pipelines.analyzers.duplicate_performers import DuplicatePerformers
 from pipelines.analyzers.duplicate_scene_files import DuplicateSceneFiles
 from pipelines.analyzers.duplicate_scenes import DuplicateScenes
 from pipelines.analyzers.unidentified_scene import UnidentifiedScene
+from pipelines.analyzers.unknown_people import UnknownPeople
 
 ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (
     DuplicateSceneFiles,
