@@ -15,5 +15,6 @@ ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (
     DuplicateSceneFiles,
     DuplicateScenes,
     UnidentifiedScene,
+    UnknownPeople,
     DuplicatePerformers,
 )
