@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.analyzers.base import BaseAnalyzer
+from pipelines.analyzers.duplicate_images import DuplicateImages
 from pipelines.analyzers.duplicate_performers import DuplicatePerformers
 from pipelines.analyzers.duplicate_scene_files import DuplicateSceneFiles
 from pipelines.analyzers.duplicate_scenes import DuplicateScenes
@@ -17,4 +18,5 @@ ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (
     UnidentifiedScene,
     UnknownPeople,
     DuplicatePerformers,
+    DuplicateImages,
 )
