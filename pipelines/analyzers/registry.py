@@ -9,6 +9,7 @@ from pipelines.analyzers.duplicate_images import DuplicateImages
 from pipelines.analyzers.duplicate_performers import DuplicatePerformers
 from pipelines.analyzers.duplicate_scene_files import DuplicateSceneFiles
 from pipelines.analyzers.duplicate_scenes import DuplicateScenes
+from pipelines.analyzers.missing_stashbox_link import MissingStashboxLink
 from pipelines.analyzers.unidentified_scene import UnidentifiedScene
 from pipelines.analyzers.unknown_people import UnknownPeople
 
@@ -19,4 +20,5 @@ ANALYZERS: tuple[type[BaseAnalyzer[Any, Any]], ...] = (
     UnknownPeople,
     DuplicatePerformers,
     DuplicateImages,
+    MissingStashboxLink,
 )
