@@ -30,6 +30,7 @@ from pipelines.store.matches import ContentMatch, ContentPerson, Key, MatchStore
 from pipelines.store.people import having
 from pipelines.store.performers import Erasure, PerformerDatabase
 from pipelines.store.recommendations import RecommendationStore
+from pipelines.store.rejections import RejectionStore
 from pipelines.store.sql import open_store
 from pipelines.store.templates import ContentScan, ScanDataset
 
@@ -52,6 +53,7 @@ class ErasureReport:
         seen_faces: that enrolments from stash-boxes kept to be quicker the next time.
         seen_performers: of Stash, of whom its enrolment kept something.
         recommendations: that named somebody.
+        rejections: of somebody in scenes, images or galleries.
         crops: pictures of faces, whoever they show: nothing says whose they are, and they are cut anew when asked for.
     """
 
@@ -64,6 +66,7 @@ class ErasureReport:
     seen_faces: int
     seen_performers: int
     recommendations: int
+    rejections: int
     crops: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,13 +96,15 @@ def erase(settings: Settings, ids: Iterable[str]) -> ErasureReport:
             scanned = ScanDataset(settings.scans_path).erase_faces(_faces(settings, database, named, every))
             people, candidates = matches.forget_people(every)
             recommendations = RecommendationStore(store).forget_people(every)
+            rejections = RejectionStore(store).forget_people(every)
         finally:
             store.close()
         rows = sum(forget_people(path, every) for path in sorted(settings.matches_path.glob("*.parquet")))
         seen = _forget_enrolments(settings, every)
         crops = _remove_crops(settings)
         erasure = database.erase(every)
-    return ErasureReport(erasure, len(named), scanned, people, candidates, rows, *seen, recommendations, crops)
+    kept = (recommendations, rejections)
+    return ErasureReport(erasure, len(named), scanned, people, candidates, rows, *seen, *kept, crops)
 
 
 def _faces(

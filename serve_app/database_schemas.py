@@ -231,4 +231,5 @@ class Erased(BaseModel):
     seen_faces: int = Field(description="Faces that enrolments kept to be quicker the next time.")
     seen_performers: int = Field(description="Performers that enrolments kept something of.")
     recommendations: int = Field(description="Recommendations that named somebody.")
+    rejections: int = Field(description="Times the person was rejected in a scene, image or gallery.")
     crops: int = Field(description="Kept pictures of faces, whoever they show.")

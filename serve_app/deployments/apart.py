@@ -112,7 +112,7 @@ def export_zip(settings: Settings, exports: Path, **what: Any) -> str:
 
 _OF_SOMEBODY = (
     *("performers", "faces", "scanned_faces", "matches", "candidates", "seen_faces", "seen_performers"),
-    "recommendations",
+    *("recommendations", "rejections"),
 )
 
 
