@@ -20,8 +20,9 @@ from pipelines.faces.types import F32, I32
 
 I64 = npt.NDArray[np.int64]
 
-QUERIES_AT_ONCE = 4096
-"""Vectors that are compared with all others between two looks at `should_stop`: 0.5 s with 200,000 of 128 numbers."""
+PRODUCTS_AT_ONCE = 50_000_000_000
+"""Multiplications between two looks at `should_stop`: about a second on two cores (154 s for 200,000 vectors of 128
+numbers, `make bench NAME=people_findings`, 2026-11-26)."""
 _NEIGHBOURS = 2
 """The nearest of a group is itself."""
 
@@ -66,10 +67,11 @@ class _Groups:
         todo = np.flatnonzero(self._nearest < 0)
         if len(self._means) < _NEIGHBOURS:
             todo = todo[:0]
-        for start in range(0, len(todo), QUERIES_AT_ONCE):
+        at_once = max(1, PRODUCTS_AT_ONCE // max(1, self._means.size))
+        for start in range(0, len(todo), at_once):
             if should_stop():
                 return False
-            rows = todo[start : start + QUERIES_AT_ONCE]
+            rows = todo[start : start + at_once]
             scores, found = faiss.knn(self._means[rows], self._means, _NEIGHBOURS, metric=faiss.METRIC_INNER_PRODUCT)
             # Of equal vectors the first one may come before the vector itself.
             own = found[:, 0] == rows

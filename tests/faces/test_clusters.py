@@ -58,7 +58,7 @@ def test_the_groups_are_those_of_all_distances_at_once(seed, persons, each, stra
 
 
 def test_planted_people_are_found_in_blocks(monkeypatch):
-    monkeypatch.setattr(clusters_module, "QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr(clusters_module, "PRODUCTS_AT_ONCE", 200_000)
     vectors, truth = people(1, 20, 10, 50, 0.6, dimension=128)
     labels = average_linkage(vectors, 0.5, threads=1)
     assert labels is not None
