@@ -17,10 +17,10 @@ F64 = npt.NDArray[np.float64]
 
 CUT = 0.75
 """Neighbouring pictures that correlate less are of two shots (measured 2026-11-22)."""
-_LEAST_JUMP, _JUMP_OF_USUAL = 0.08, 4.0
-"""A jump between neighbours is a cut too when it is so much larger than those around it: cuts between two crops of one
-room often correlate above CUT, and what stays of them in the residual makes takes with the same cuts look alike (r .95
-where .1 is right; own measurement, 2026-11-26)."""
+_LEAST_JUMP, _JUMP_OF_USUAL = 0.012, 6.0
+"""A jump between neighbours is a cut too when it is so much larger than those around it. Cuts between two crops of one
+room often correlate above CUT, up to .98 where nothing moves, and what stays of them in the residual makes takes with
+the same cuts look alike (r .95 to 1.0 where 0 to .3 is right; own measurement, 2026-11-26)."""
 SHORTEST_SHOT_S = 2.5
 FEWEST_SAMPLES = 36
 """Samples in shots that are long enough: 6 s, as 12 samples at 2 a second were (2026-11-22)."""

@@ -22,7 +22,7 @@ from pipelines.duplicates.types import Alignment, Proof, ProofRequest, SceneVide
 from pipelines.errors import MediaError, MediaNotFound, MediaTimeout, MediaUnreachable
 from pipelines.media.video import HttpSource
 
-PROOF_VERSION = 1
+PROOF_VERSION = 2
 """Changes whenever the proof of the same files may come out differently."""
 
 

@@ -23,6 +23,8 @@ WHOLE = _where((0, LONG), (0, LONG))
         (20, None, "copy"),
         (35, 0.6, "copy"),
         (35, 0.3, "same_set"),
+        (25, None, "copy"),
+        (26, None, "undecided"),
         (36, None, "undecided"),
         (88, 0.7, "copy"),
         (60, 0.65, "undecided"),
@@ -56,6 +58,12 @@ def test_where_they_are_the_same_says_what_they_are(
     a: tuple[float, float], b: tuple[float, float], durations: tuple[float, float], relation: str
 ) -> None:
     assert decide(Seen(10, 0.95, a[1] - a[0], _where(a, b)), *durations).relation == relation
+
+
+def test_without_motion_a_small_part_says_nothing() -> None:
+    part = _where((300, 340), (500, 540))
+    assert decide(Seen(5, None, 40, part), LONG, LONG).relation == "undecided"
+    assert decide(Seen(5, 0.9, 40, part), LONG, LONG).relation == "clip"
 
 
 def test_little_evidence_is_none() -> None:
