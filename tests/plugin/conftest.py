@@ -1,6 +1,7 @@
 """The plugin in a real browser: Chromium, a page with Stash's libraries, the fake Stash, and the real server behind it.
 
-All of a session share one of each. What a machine lacks (Chromium, Node) skips the tests that need it, with the reason.
+All tests of this folder share one of each, and what they share ends with the last of them: while Playwright is there,
+an event loop runs in this thread. What a machine lacks (Chromium, Node) skips the tests that need it, with the reason.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Installation:
         return httpx.Client(base_url=self.url, headers={"ApiKey": self.key}, timeout=120)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built() -> Path:
     """The folder `build` with the plugin as it is installed, and the test page."""
     if reason := why_not():
@@ -68,14 +69,14 @@ def built() -> Path:
     return REPOSITORY / "build"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stash(built: Path, data: Path) -> Iterator[FakeStash]:
     """A Stash with the test data as its library, nobody tagged; it wants a login or a key."""
     with FakeStash(sample_library(data), api_key=STASH_KEY, plugins=built / "plugin", page=built / "page") as stash:
         yield stash
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleaseServer]:
     """A server of releases with one release, of another model pack than the one in use."""
     with release_server() as served:
@@ -85,7 +86,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleaseServer
         yield served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installation(
     short_dir: Path, models_dir: Path, enrolled: Path, stash: FakeStash, releases: ReleaseServer
 ) -> Iterator[Installation]:
@@ -122,7 +123,7 @@ def installation(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium of the system, without a window."""
     sync = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")

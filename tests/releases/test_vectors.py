@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -124,10 +124,9 @@ def test_a_reader_that_is_killed_is_named(tmp_path: Path, values: np.ndarray):
 
     def kill_the_reader() -> bool:
         nonlocal killed
-        for child in psutil.Process().children():
-            if str(path) in child.cmdline():
-                child.kill()
-                killed = True
+        for child in readers_of(path):
+            child.kill()
+            killed = True
         return False
 
     with pytest.raises(ReleaseCorrupt, match="SIGKILL"):
@@ -139,7 +138,7 @@ def test_stopping_ends_the_reader(tmp_path: Path, values: np.ndarray):
     path = write_voyager(tmp_path / "a.voy", values)
     with pytest.raises(Stopped):
         read_vectors("voyager", path, tmp_path / "out", DIMENSION, Watch(should_stop=lambda: True))
-    assert not [c for c in psutil.Process(os.getpid()).children() if str(path) in c.cmdline()]
+    assert not readers_of(path)
 
 
 def test_a_reader_that_does_not_end_is_given_up(tmp_path: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch):
@@ -147,16 +146,25 @@ def test_a_reader_that_does_not_end_is_given_up(tmp_path: Path, values: np.ndarr
     monkeypatch.setattr(vectors_module, "PATIENCE_S", 0.3)
     with pytest.raises(ReleaseCorrupt, match="took more than 0 s"):
         read_vectors("voyager", path, tmp_path / "out", DIMENSION, Watch(should_stop=stop_the_reader(path)))
-    assert not [c for c in psutil.Process(os.getpid()).children() if str(path) in c.cmdline()]
+    assert not readers_of(path)
+
+
+def readers_of(path: Path) -> list[psutil.Process]:
+    """Returns the processes of this one that read the index; other tests may have left some that have ended."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+            if str(path) in child.cmdline():
+                found.append(child)
+    return found
 
 
 def stop_the_reader(path: Path) -> Callable[[], bool]:
     """Returns a question that freezes the reader of that index before it says no."""
 
     def ask() -> bool:
-        for child in psutil.Process().children():
-            if str(path) in child.cmdline():
-                child.suspend()
+        for child in readers_of(path):
+            child.suspend()
         return False
 
     return ask
