@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.errors import NoSpace
+from pipelines.errors import NoSpace, NotWritable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def sync(path: Path) -> None:
@@ -31,6 +35,21 @@ def replace_text(path: Path, text: str) -> None:
     try:
         partial.write_text(text)
         rename_synced(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def replace_table(path: Path, table: pa.Table) -> None:
+    """Replaces a Parquet file, all of it or nothing. Raises NotWritable."""
+    import pyarrow.parquet as pq
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, partial, compression="zstd")
+        rename_synced(partial, path)
+    except OSError as error:
+        raise NotWritable(f"{path} cannot be written: {error}.", "Free some space.") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.durable import rename_synced
-from pipelines.errors import NotWritable
+from pipelines.durable import replace_table
 from pipelines.faces.clusters import average_linkage
 from pipelines.faces.gallery import Gallery
 from pipelines.faces.tracks import find_tracks
@@ -252,14 +251,5 @@ def _read(path: Path) -> list[tuple[str, str, str]]:
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str]]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     columns = [[row[place] for row in rows] for place in range(len(_KEPT))]
-    table = pa.Table.from_arrays([pa.array(c, pa.string()) for c in columns], schema=_KEPT)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, partial, compression="zstd")
-        rename_synced(partial, path)
-    except OSError as error:
-        raise NotWritable(f"{path} cannot be written: {error}.", "Free some space.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_table(path, pa.Table.from_arrays([pa.array(c, pa.string()) for c in columns], schema=_KEPT))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.enroll.local_people import replace_table
+from pipelines.durable import replace_table
 from pipelines.enroll.local_places import Judged, PlaceKey
 from pipelines.store.tables import template_values
 

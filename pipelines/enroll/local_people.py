@@ -16,8 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.durable import rename_synced
-from pipelines.errors import NotWritable
+from pipelines.durable import replace_table
 from pipelines.faces.gallery import Performer
 from pipelines.stash.records import Performer as StashPerformer
 
@@ -156,16 +155,3 @@ def write_performers(path: Path, performers: Iterable[LocalPerformer]) -> None:
     rows = list(performers)
     columns: Mapping[str, list[Any]] = {name: [getattr(p, name) for p in rows] for name in names}
     replace_table(path, pa.table(columns, schema=_SCHEMA.with_metadata({"format": FILE_FORMAT})))
-
-
-def replace_table(path: Path, table: pa.Table) -> None:
-    """Replaces a Parquet file, all of it or nothing. Raises NotWritable."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, partial, compression="zstd")
-        rename_synced(partial, path)
-    except OSError as error:
-        raise NotWritable(f"{path} cannot be written: {error}.", "Free some space.") from error
-    finally:
-        partial.unlink(missing_ok=True)
