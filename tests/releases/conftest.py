@@ -20,6 +20,7 @@ from pipelines.store.performers import PerformerDatabase
 from tests.releases import bundles
 from tests.releases.bundles import Person
 
+Import = Callable[..., ImportReport]
 FACES = 60
 
 
@@ -91,7 +92,7 @@ def database(tmp_path: Path) -> PerformerDatabase:
 
 
 @pytest.fixture
-def import_old(database: PerformerDatabase, tmp_path: Path) -> Callable[..., ImportReport]:
+def import_old(database: PerformerDatabase, tmp_path: Path) -> Import:
     """Imports a bundle of the first Stash Sense into `database`."""
 
     def run(path: Path, **options: Any) -> ImportReport:
@@ -101,7 +102,7 @@ def import_old(database: PerformerDatabase, tmp_path: Path) -> Callable[..., Imp
 
 
 @pytest.fixture
-def import_new(database: PerformerDatabase, tmp_path: Path) -> Callable[..., ImportReport]:
+def import_new(database: PerformerDatabase, tmp_path: Path) -> Import:
     """Imports bundles of the successor into `database`."""
 
     def run(*paths: Path, **options: Any) -> ImportReport:
@@ -132,3 +133,10 @@ def photo_templates(pack: ModelPack, folder: Path, open_models: Path, data: Path
     kept = [(name, faces[0].template) for name, faces in seen if faces]
     assert len(kept) >= 8
     return [name for name, _ in kept], np.stack([template for _, template in kept])
+
+
+@pytest.fixture
+def imported(release2: SmallRelease, import_new: Import) -> SmallRelease:
+    """The full bundle of the successor, imported into `database`."""
+    import_new(release2.folder)
+    return release2

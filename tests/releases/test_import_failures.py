@@ -26,13 +26,12 @@ from pipelines.errors import (
     Stopped,
 )
 from pipelines.faces.catalogue import BUFFALO_L, STASH_SENSE_2026
-from pipelines.releases import ImportReport, import_release
+from pipelines.releases import import_release
 from pipelines.store.performers import PerformerDatabase
 from tests.conftest import REPOSITORY
 from tests.releases import bundles
-from tests.releases.conftest import SmallRelease, stash_sense_release
+from tests.releases.conftest import Import, SmallRelease, stash_sense_release
 
-Import = Callable[..., ImportReport]
 STAGES = ("unpack", "verify", "read", "write")
 
 

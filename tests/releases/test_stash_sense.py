@@ -13,14 +13,13 @@ import pytest
 from pipelines.errors import PackMismatch, ReleaseCorrupt, ReleaseUnsupported
 from pipelines.faces.catalogue import BUFFALO_L, STASH_SENSE_2026
 from pipelines.faces.templates import TemplateSpace
-from pipelines.releases import ImportReport, ImportStep, import_release, inspect
+from pipelines.releases import ImportStep, import_release, inspect
 from pipelines.store.performers import PerformerDatabase
 from tests.fakes.packs import small_stash_sense_2026
 from tests.releases import bundles
 from tests.releases.bundles import Person
-from tests.releases.conftest import FACES, SmallRelease, photo_templates, stash_sense_release, templates_by_url
+from tests.releases.conftest import FACES, Import, SmallRelease, photo_templates, stash_sense_release, templates_by_url
 
-Import = Callable[..., ImportReport]
 SOURCE = "release:stash-sense"
 
 
