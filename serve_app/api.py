@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from serve_app.auth import OPEN_PATHS, ApiKeyCheck
+from serve_app.details_schemas import details_schemas
 from serve_app.errors import install_error_handlers
 from serve_app.limits import BodyLimit
 from serve_app.routes import (
@@ -82,13 +83,14 @@ def _add_middleware(api: FastAPI, services: Services) -> None:
 
 
 def openapi(api: FastAPI) -> dict[str, Any]:
-    """Returns the OpenAPI document: FastAPI's, with the two ways of sending the key."""
+    """Returns the OpenAPI document: FastAPI's, with details of recommendations and the two ways of sending the key."""
     if api.openapi_schema is None:
         document = get_openapi(title=api.title, version=api.version, routes=api.routes)
         document["components"]["securitySchemes"] = {
             "ApiKey": {"type": "apiKey", "in": "header", "name": "ApiKey"},
             "Bearer": {"type": "http", "scheme": "bearer"},
         }
+        document["components"]["schemas"] |= details_schemas()
         document["security"] = [{"ApiKey": []}, {"Bearer": []}]
         for path in OPEN_PATHS & document["paths"].keys():
             for operation in document["paths"][path].values():

@@ -120,7 +120,7 @@ class Crops:
         if not isinstance(details, dict):
             return details
         found = {name: self.linked(value) for name, value in details.items()}
-        if found.keys() >= _FACE and found["box"]:
+        if is_linked(found) and found["box"]:
             file = digest(found["file_fingerprint"].encode())[:12]
             found["crop_url"] = self.link(
                 CropName("scene", found["scene_id"], file, found["time_s"], corners(found["box"]))
@@ -162,6 +162,11 @@ class Crops:
             path.unlink(missing_ok=True)
             left -= size
         self._bytes = left
+
+
+def is_linked(fields: Mapping[str, Any]) -> bool:
+    """Whether fields of details are those of a face that gets a link."""
+    return fields.keys() >= _FACE
 
 
 def of_content(content: Content, best: dict[str, Any]) -> CropName:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve_app.schemas import UniversalId
+from serve_app.schemas import COMPLETE, ErrorAnswer, UniversalId
 
 SourceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:_-]*$", max_length=100, examples=["stashdb.org"])]
 Ids = Annotated[tuple[UniversalId, ...], Field(min_length=1, max_length=10_000)]
@@ -47,6 +47,8 @@ class DatabaseInfo(BaseModel):
 
 class VersionAnswer(BaseModel):
     """One version of the performer database."""
+
+    model_config = COMPLETE
 
     version: str
     created: datetime | None = None
@@ -103,7 +105,7 @@ class UpdateAnswer(BaseModel):
     created: datetime | None
     notes: str
     needs: str | None = Field(description="The version of its makers' program that the release asks for.")
-    error: dict[str, str] | None = Field(description="Why the source could not be asked.")
+    error: ErrorAnswer | None = Field(description="Why the source could not be asked.")
 
 
 class Updates(BaseModel):

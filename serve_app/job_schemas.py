@@ -31,14 +31,13 @@ class ScheduleRequest(BaseModel):
     interval_hours: int | None = Field(None, description="One of the intervals of the type; its default when unset.")
 
 
-class JobAnswer(BaseModel):
-    """One job as it is now."""
+class JobProgress(BaseModel):
+    """How far one job is."""
 
     id: int
     type: str
     state: JobState
     priority: int
-    params: dict[str, Any]
     triggered_by: str = Field(description="user, schedule, or change: something that it depends on has changed.")
     retry_of: int | None = Field(description="The job that this one tries again.")
     attempts: int = Field(description="Runs that were begun; after a crash a job goes on, three times at most.")
@@ -48,13 +47,19 @@ class JobAnswer(BaseModel):
     rate_per_s: float | None = Field(description="Of the last minute.")
     eta_s: float | None = Field(description="Seconds that are left at that rate.")
     waiting_for: str = Field(description="Why a queued job does not run yet.")
-    result: dict[str, Any] | None
     error_code: str | None
     error_message: str | None
     created_at: datetime
     started_at: datetime | None = Field(description="Of the newest attempt.")
     stop_requested_at: datetime | None
     ended_at: datetime | None
+
+
+class JobAnswer(JobProgress):
+    """One job as it is now."""
+
+    params: dict[str, Any]
+    result: dict[str, Any] | None
 
 
 class JobList(BaseModel):

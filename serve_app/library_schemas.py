@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from serve_app.job_schemas import JobProgress
 from serve_app.schemas import Box
 
 
@@ -63,9 +64,38 @@ class StoredPeople(BaseModel):
     database_version: str
 
 
+class ScanStatus(BaseModel):
+    """What is stored of scans."""
+
+    scenes: int
+    images: int
+    by_status: dict[str, int] = Field(description="Scenes and images by status.")
+    reasons: dict[str, int] = Field(description="Those that failed or are partial, by reason.")
+    retryable: int = Field(description="Failed ones that the next scan tries again.")
+    outdated: int = Field(description="Scanned with another pack, sampling or hashes than those in force.")
+    faces: int
+    frames: int
+    files: int
+    newest: datetime | None = Field(description="Time of the last scan.")
+    recipes: dict[str, str] = Field(description="Digest of the way that scenes and images are scanned now.")
+    size_bytes: int
+
+
+class MatchStatus(BaseModel):
+    """Who is known to be in what was scanned."""
+
+    contents: int = Field(description="Scenes and images that were matched.")
+    stale: int = Field(description="Not matched with the scan, the performer database and the rules of now.")
+    people: int = Field(description="Named persons of all contents.")
+    performers: int = Field(description="How many different ones.")
+    unknown: int = Field(description="Persons without a name.")
+    database_version: str | None
+    size_bytes: int
+
+
 class LibraryStatus(BaseModel):
     """How far the library is: the numbers of `stash-sense status --json`."""
 
-    scans: dict[str, Any]
-    matches: dict[str, Any]
-    jobs: list[dict[str, Any]] = Field(description="Jobs that are queued or under way, with their progress.")
+    scans: ScanStatus
+    matches: MatchStatus
+    jobs: list[JobProgress] = Field(description="Jobs that are queued or under way.")

@@ -9,6 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.store.recommendation_records import DismissalMode, RecommendationFilter, Sort, Status, TargetType
+from serve_app.schemas import COMPLETE
 
 LARGEST_ID = 2**63 - 1
 MOST_IDS = 50_000
@@ -152,6 +153,8 @@ class RecommendationList(BaseModel):
 
 class StatusCounts(BaseModel):
     """Numbers by status."""
+
+    model_config = COMPLETE
 
     pending: int = 0
     resolved: int = 0

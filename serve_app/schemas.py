@@ -14,6 +14,10 @@ StashNumber = Annotated[str, Field(pattern=r"^[0-9]{1,18}$", examples=["42"])]
 UniversalId = Annotated[str, Field(pattern=r"^[^\s:/]+:\S+$", max_length=200, examples=["stashdb.org:6a1d"])]
 
 
+COMPLETE = ConfigDict(json_schema_serialization_defaults_required=True)
+"""Of answers that always have all their fields, those with a default too."""
+
+
 class Question(BaseModel):
     """What may be asked about any media."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve_app.schemas import ErrorAnswer
+from serve_app.schemas import COMPLETE, ErrorAnswer
 
 
 class BoxAnswer(BaseModel):
@@ -18,6 +18,8 @@ class BoxAnswer(BaseModel):
 
 class StashAnswer(BaseModel):
     """The Stash that this server works for."""
+
+    model_config = COMPLETE
 
     url: str | None = Field(description="Null when none is set.")
     answers: bool = False

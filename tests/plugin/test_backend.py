@@ -20,6 +20,7 @@ from serve_app.routes.health import VERSION
 from tests.conftest import REPOSITORY
 from tests.fakes.stash import FakeStash
 from tests.fakes.stash.plugins import load_plugin
+from tests.plugin.node import OPENAPI, modes_as_types, plugin_modes
 
 PLUGIN = REPOSITORY / "plugin"
 KEY = "key-of-the-server"
@@ -112,6 +113,17 @@ def test_manifest_loads_and_has_the_version_of_the_server() -> None:
     assert list(manifest["settings"]) == ["serverUrl", "apiKey"]
     committed = [path for path in PLUGIN.rglob("*.yml") if "node_modules" not in path.parts]
     assert committed == [PLUGIN / "stash-sense.yml"], "Stash takes every *.yml for a manifest"
+
+
+def test_every_mode_is_a_route_of_the_server_and_a_type_of_the_page() -> None:
+    paths = json.loads(OPENAPI.read_text(encoding="utf-8"))["paths"]
+    modes = plugin_modes()
+    written = modes_as_types(modes, paths)
+    assert '  queue_job: { route: "/queue/{job_id}"; method: "get"; path: "id" };' in written.splitlines()
+    assert written.count("route:") == len(modes)
+    del paths["/queue/{job_id}"]["get"]
+    with pytest.raises(ValueError, match="mode queue_job: the server has no GET /queue/{id}"):
+        modes_as_types(modes, paths)
 
 
 def test_an_answer_comes_through_with_path_query_and_body(ask: Callable[..., Any], upstream: Upstream) -> None:

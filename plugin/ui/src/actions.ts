@@ -1,17 +1,8 @@
 // What is done in Stash: the server does it, and knows how to undo it.
 import { call, many, unwrap } from "./backend";
-import type { Change } from "./types";
+import type { Answer } from "./server";
 
-export interface Done {
-  action_id: number;
-  title?: string;
-  undoable?: boolean;
-  changes?: Change[];
-}
-
-export interface Undone {
-  undo_report: { conflicts: string[]; lost: string[] } | null;
-}
+export type Done = Answer<"action_perform">;
 
 export const perform = (action: string, params: Record<string, unknown>): Promise<Done> =>
   call("action_perform", { body: { action, params } });
@@ -24,9 +15,9 @@ export async function performAll(wanted: { action: string; params: Record<string
   let failure: unknown;
   for (let start = 0; start < wanted.length; start += MOST_AT_ONCE) {
     const some = wanted.slice(start, start + MOST_AT_ONCE);
-    for (const outcome of await many(some.map((body) => ({ mode: "action_perform", body })))) {
+    for (const outcome of await many(some.map((body) => ({ mode: "action_perform" as const, body })))) {
       try {
-        done.push(unwrap(outcome) as Done);
+        done.push(unwrap(outcome));
       } catch (error) {
         failure ??= error;
       }
@@ -36,4 +27,4 @@ export async function performAll(wanted: { action: string; params: Record<string
   return done;
 }
 
-export const undo = (id: number): Promise<Undone> => call("action_undo", { path: { id } });
+export const undo = (id: number): Promise<Answer<"action_undo">> => call("action_undo", { path: { id } });

@@ -1,14 +1,8 @@
 // Every call of the Stash Sense server: through Stash, which runs the plugin's Python, because the page may not.
+import type { Answer, Call, ModeName, Rest } from "./server";
 import { graphql } from "./stash";
 
 export const PLUGIN_ID = "stash-sense";
-
-export interface Call {
-  mode: string;
-  path?: Record<string, string | number>;
-  query?: Record<string, string | number | boolean | string[] | null | undefined>;
-  body?: unknown;
-}
 
 export interface FailureRecord {
   code: string;
@@ -67,16 +61,22 @@ export function unwrap<T>(outcome: Outcome<T> | null | undefined): T {
   return outcome.output as T;
 }
 
-/** One call; throws Failed. */
-export const call = <T>(mode: string, rest: Omit<Call, "mode"> = {}): Promise<T> => run<T>({ mode, ...rest });
+/** One call; throws Failed. What belongs to the mode and what it answers are the server's own types. */
+export const call = <M extends ModeName>(
+  mode: M,
+  ...rest: Record<never, never> extends Rest<M> ? [rest?: Rest<M>] : [rest: Rest<M>]
+): Promise<Answer<M>> => run({ mode, ...rest[0] });
+
+type Outcomes<Calls extends readonly Call[]> = { -readonly [N in keyof Calls]: Outcome<Answer<Calls[N]["mode"]>> };
 
 /** Several calls in one start of Python; each has its own outcome. Throws Failed when none could be made. */
-export const many = (calls: Call[]): Promise<Outcome<unknown>[]> => run({ mode: "many", calls });
+export const many = <const Calls extends readonly Call[]>(calls: Calls): Promise<Outcomes<Calls>> =>
+  run({ mode: "many", calls });
 
 /** What the pairing would hand over. */
 export const pairingOffer = (): Promise<{ stash_url: string; has_key: boolean }> => run({ mode: "pairing_offer" });
 
-export const pair = (stashUrl: string): Promise<unknown> => run({ mode: "pair", stash_url: stashUrl });
+export const pair = (stashUrl: string): Promise<Answer<"stash">> => run({ mode: "pair", stash_url: stashUrl });
 
 const kept = new Map<string, Promise<string | null>>();
 const MOST_KEPT = 2000;

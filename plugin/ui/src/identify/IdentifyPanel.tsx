@@ -69,6 +69,7 @@ export const IdentifyPanel: React.FC<{ target: Target }> = ({ target }) => {
     link: (local, who) => void act(`Linked ${local.name}.`, () => linked(target, local, who)),
     reject: (who) =>
       void act(`${who.name} will not be suggested here again.`, async () => {
+        if (target.entity === "performer") return undefined; // a portrait has no suggestions to reject
         const body = { kind: target.entity, content_id: target.id, universal_id: who.universal_id };
         await call("reject", { body });
         setGone((before) => new Set(before).add(who.universal_id));

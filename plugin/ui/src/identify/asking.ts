@@ -2,7 +2,7 @@
 import { call, Failed } from "../backend";
 import { findLocals, taggedOn } from "../locals";
 import type { LocalMatch } from "../locals";
-import type { FoundPerson, Identification, StashInfo } from "../types";
+import type { FoundPerson, Identification } from "../types";
 
 export type Entity = "scene" | "image" | "gallery" | "performer";
 
@@ -23,8 +23,8 @@ export interface Seen {
 export async function stored(target: Target): Promise<Seen | undefined> {
   if (target.entity !== "scene" && target.entity !== "image") return undefined;
   try {
-    const answer = await call<Identification>(`stored_${target.entity}`, { path: { id: target.id } });
-    return await withStash(target, { ...answer, source: "stored", warnings: answer.warnings ?? [] });
+    const answer = await call(`stored_${target.entity}`, { path: { id: target.id } });
+    return await withStash(target, { ...answer, source: "stored", warnings: [] });
   } catch (error) {
     if (error instanceof Failed && error.code === "stash_not_found") return undefined;
     throw error;
@@ -33,16 +33,15 @@ export async function stored(target: Target): Promise<Seen | undefined> {
 
 /** Has the server look; what it has looked at before it answers from its scans, unless `fresh`. */
 export async function identify(target: Target, fresh: boolean): Promise<Seen> {
-  const mode = {
-    scene: "identify_scene",
-    image: "identify_image",
-    gallery: "identify_gallery",
-    performer: "identify_image",
+  const { id } = target;
+  const asked = {
+    scene: () => call("identify_scene", { body: { scene_id: id, fresh } }),
+    image: () => call("identify_image", { body: { image_id: id, fresh } }),
+    gallery: () => call("identify_gallery", { body: { gallery_id: id, fresh } }),
+    performer: async () => call("identify_image", { body: await portrait(id) }),
   };
-  const body =
-    target.entity === "performer" ? await portrait(target.id) : { [`${target.entity}_id`]: target.id, fresh };
   try {
-    return await withStash(target, await call<Identification>(mode[target.entity], { body }));
+    return await withStash(target, await asked[target.entity]());
   } catch (error) {
     if (target.entity === "performer" && error instanceof Failed && error.code === "media_unsupported")
       throw faceless();
@@ -56,7 +55,7 @@ const faceless = () =>
 
 /** A performer's picture, by its address as the server reaches Stash. */
 async function portrait(id: string): Promise<{ url: string; crop_links: boolean }> {
-  const stash = await call<StashInfo>("stash");
+  const stash = await call("stash");
   return { url: `${(stash.url ?? "").replace(/\/$/, "")}/performer/${id}/image`, crop_links: true };
 }
 

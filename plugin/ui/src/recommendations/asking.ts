@@ -1,7 +1,6 @@
 // What the screens of recommendations ask of the server. A list is one call, and so is a step through it.
 import { call, many, unwrap } from "../backend";
 import type { Job } from "../types";
-import type { Outcome } from "../backend";
 import { titled } from "../words";
 import { filterOf, PAGE_SIZE } from "./filters";
 import type { Wanted } from "./filters";
@@ -26,8 +25,8 @@ export interface Listed {
 
 export async function list(wanted: Wanted): Promise<Listed> {
   const query = {
-    ...(wanted.type ? { type: wanted.type } : {}),
-    ...(wanted.status === "all" ? {} : { status: wanted.status }),
+    type: wanted.type ? [wanted.type] : [],
+    status: wanted.status === "all" ? [] : [wanted.status],
     q: wanted.q,
     min_confidence: wanted.min || null,
     sort: wanted.sort,
@@ -39,17 +38,14 @@ export async function list(wanted: Wanted): Promise<Listed> {
     { mode: "recommendation_counts" },
     { mode: "recommendation_types" },
   ]);
-  const counted = unwrap(counts as Outcome<{ types: Record<string, StatusCounts> }>).types;
-  const known = unwrap(types as Outcome<{ types: TypeInfo[] }>).types;
+  const counted = unwrap(counts).types;
+  const known = unwrap(types).types;
   // What another version found is still there when its analyzer is not.
   const others = Object.keys(counted).filter((id) => !known.some((type) => type.id === id));
   return {
-    page: unwrap(page as Outcome<RecommendationPage>),
+    page: unwrap(page),
     counts: counted,
-    types: [
-      ...known,
-      ...others.map((id) => ({ id, title: titled(id), description: "", target_type: "", actions: [] })),
-    ],
+    types: [...known, ...others.map((id) => ({ id, title: titled(id), description: "", actions: [] }))],
   };
 }
 

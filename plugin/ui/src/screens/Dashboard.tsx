@@ -11,7 +11,6 @@ import {
 import { faFilm, faServer } from "@fortawesome/free-solid-svg-icons";
 import type { IconDefinition } from "@fortawesome/free-solid-svg-icons";
 import { many, unwrap } from "../backend";
-import type { Outcome } from "../backend";
 import { useAsk } from "../hooks";
 import { Icon } from "../parts/Icon";
 import { Shown } from "../parts/states";
@@ -33,21 +32,25 @@ interface Overview {
   counts?: { types: Record<string, StatusCounts>; pending: number };
 }
 
-/** The output, or nothing where only this part of the server cannot answer. */
-const part = <T,>(outcome: Outcome<unknown> | undefined): T | undefined => outcome?.output as T | undefined;
-
 async function overview(): Promise<Overview> {
-  const modes = ["health", "database_info", "library_status", "stash", "queue_status"];
-  const calls = [...modes, "recommendation_types", "recommendation_counts"].map((mode) => ({ mode }));
-  const [health, database, library, stash, queue, types, counts] = await many(calls);
+  const [health, database, library, stash, queue, types, counts] = await many([
+    { mode: "health" },
+    { mode: "database_info" },
+    { mode: "library_status" },
+    { mode: "stash" },
+    { mode: "queue_status" },
+    { mode: "recommendation_types" },
+    { mode: "recommendation_counts" },
+  ]);
+  // Where only a part of the server cannot answer, the others are shown.
   return {
-    health: unwrap(health as Outcome<Health>),
-    database: part(database),
-    library: part(library),
-    stash: part(stash),
-    queue: unwrap(queue as Outcome<QueueStatus>), // the part that needs the key and nothing else
-    types: part<{ types: TypeInfo[] }>(types)?.types ?? [],
-    counts: part(counts),
+    health: unwrap(health),
+    database: database.output,
+    library: library.output,
+    stash: stash.output,
+    queue: unwrap(queue), // the part that needs the key and nothing else
+    types: types.output?.types ?? [],
+    counts: counts.output,
   };
 }
 
@@ -113,12 +116,12 @@ function nextSteps({ database, library, stash, queue, counts }: Overview): Step[
     const why = "Nobody can be named before somebody is enrolled.";
     steps.push({ text: "Enrol performers", why, to: screenUrl("operations") });
   }
-  const scanned = Number(library?.scans.scenes ?? 0);
+  const scanned = library?.scans.scenes ?? 0;
   if (stash?.answers && scanned < stash.scenes && !busy.has("scan")) {
     const left = several(stash.scenes - scanned, "scene");
     steps.push({ text: "Scan the library", why: `${left} not looked at yet.`, to: screenUrl("operations") });
   }
-  const stale = Number(library?.matches.stale ?? 0);
+  const stale = library?.matches.stale ?? 0;
   if (stale && !busy.has("rematch")) {
     const why = `${several(stale, "scene or image", "scenes and images")} known with older performers.`;
     steps.push({ text: "Name people again", why, to: screenUrl("operations") });
@@ -201,7 +204,7 @@ const DatabaseCard: React.FC<{ database: DatabaseInfo | undefined }> = ({ databa
 );
 
 const LibraryCard: React.FC<{ library: LibraryStatus | undefined; stash: StashInfo | undefined }> = (props) => {
-  const scanned = Number(props.library?.scans.scenes ?? 0);
+  const scanned = props.library?.scans.scenes ?? 0;
   const all = props.stash?.scenes ?? 0;
   const share = all ? Math.min(1, scanned / all) : 0;
   return (
@@ -211,8 +214,8 @@ const LibraryCard: React.FC<{ library: LibraryStatus | undefined; stash: StashIn
         <div className="progress-bar" style={{ width: `${share * 100}%` }} />
       </div>
       <div className="text-muted">
-        {several(Number(props.library?.matches.performers ?? 0), "performer")} found,{" "}
-        {several(Number(props.library?.matches.unknown ?? 0), "unknown person", "unknown people")}
+        {several(props.library?.matches.performers ?? 0, "performer")} found,{" "}
+        {several(props.library?.matches.unknown ?? 0, "unknown person", "unknown people")}
       </div>
     </Card>
   );

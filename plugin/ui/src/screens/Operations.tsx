@@ -3,7 +3,6 @@ import React from "react";
 import { Button, Form } from "react-bootstrap";
 import { faBan, faCalendar, faPlay, faRotateRight, faStop, faTrash } from "@fortawesome/free-solid-svg-icons";
 import { call, many, unwrap } from "../backend";
-import type { Outcome } from "../backend";
 import { useAsk, useDoing } from "../hooks";
 import { Icon } from "../parts/Icon";
 import { JobLine } from "../parts/JobLine";
@@ -21,18 +20,17 @@ interface Whole {
 const LIVE = new Set(["queued", "running", "stopping"]);
 
 async function whole(): Promise<Whole> {
-  const calls = [
+  const [jobs, types, schedules, library] = await many([
     { mode: "queue", query: { limit: 40 } },
     { mode: "queue_types" },
     { mode: "schedules" },
     { mode: "library_status" },
-  ];
-  const [jobs, types, schedules, library] = await many(calls);
+  ]);
   return {
-    jobs: unwrap(jobs as Outcome<{ jobs: Job[] }>).jobs,
-    types: unwrap(types as Outcome<{ types: JobType[] }>).types,
-    schedules: unwrap(schedules as Outcome<{ schedules: Schedule[] }>).schedules,
-    library: library?.output as LibraryStatus | undefined,
+    jobs: unwrap(jobs).jobs,
+    types: unwrap(types).types,
+    schedules: unwrap(schedules).schedules,
+    library: library.output,
   };
 }
 
@@ -44,7 +42,7 @@ export const Operations: React.FC = () => {
 const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) => {
   const { doing, error, run } = useDoing();
   const titles = Object.fromEntries(data.types.map((type) => [type.id, type.title]));
-  const ask = (mode: string, rest: object = {}) => void run(() => call(mode, rest).then(reload));
+  const ask: Ask = (work) => void run(() => work().then(reload));
   const live = data.jobs.filter((job) => LIVE.has(job.state)).sort((a, b) => order(a) - order(b));
   const ended = data.jobs.filter((job) => !LIVE.has(job.state));
   const busy = new Set(live.map((job) => job.type));
@@ -56,7 +54,7 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
         <Starters
           busy={busy}
           disabled={doing}
-          start={(type, params) => ask("queue_submit", { body: { type, params } })}
+          start={(type, params) => ask(() => call("queue_submit", { body: { type, params } }))}
         />
       </section>
       <section className="sense-section" aria-live="polite">
@@ -69,7 +67,7 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
                 size="sm"
                 variant="secondary"
                 disabled={doing}
-                onClick={() => ask("queue_cancel", { path: { id: job.id } })}
+                onClick={() => ask(() => call("queue_cancel", { path: { id: job.id } }))}
               >
                 <Icon icon={faBan} /> Cancel
               </Button>
@@ -78,7 +76,7 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
                 size="sm"
                 variant="secondary"
                 disabled={doing || job.state === "stopping"}
-                onClick={() => ask("queue_stop", { path: { id: job.id } })}
+                onClick={() => ask(() => call("queue_stop", { path: { id: job.id } }))}
               >
                 <Icon icon={faStop} /> Stop
               </Button>
@@ -97,7 +95,7 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
         <div className="sense-section-head">
           <h4>Ended</h4>
           {ended.length ? (
-            <Button size="sm" variant="secondary" disabled={doing} onClick={() => ask("queue_clear")}>
+            <Button size="sm" variant="secondary" disabled={doing} onClick={() => ask(() => call("queue_clear"))}>
               <Icon icon={faTrash} /> Clear
             </Button>
           ) : null}
@@ -110,7 +108,7 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
                 size="sm"
                 variant="secondary"
                 disabled={doing || busy.has(job.type)}
-                onClick={() => ask("queue_retry", { path: { id: job.id } })}
+                onClick={() => ask(() => call("queue_retry", { path: { id: job.id } }))}
               >
                 <Icon icon={faRotateRight} /> Try again
               </Button>
@@ -124,6 +122,8 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
 
 const order = (job: Job): number => (job.state === "queued" ? 1e12 + job.id : job.id);
 
+/** Does something at the server, then shows how things are. */
+type Ask = (work: () => Promise<unknown>) => void;
 type Start = (type: string, params: Record<string, unknown>) => void;
 
 /** What the owner starts most, with the choices that matter. */
@@ -182,10 +182,10 @@ const Check: React.FC<{ id: string; label: string; checked: boolean; set: (on: b
 );
 
 const Reasons: React.FC<{ library: LibraryStatus | undefined }> = ({ library }) => {
-  const reasons = (library?.scans.reasons ?? {}) as Record<string, number>;
+  const reasons = library?.scans.reasons ?? {};
   const rows = Object.entries(reasons);
   if (!rows.length) return null;
-  const retryable = Number(library?.scans.retryable ?? 0);
+  const retryable = library?.scans.retryable ?? 0;
   return (
     <section className="sense-section">
       <h4>Files that could not be looked at</h4>
@@ -220,7 +220,7 @@ const Schedules: React.FC<{
   schedules: Schedule[];
   titles: Record<string, string>;
   disabled: boolean;
-  ask: (mode: string, rest: object) => void;
+  ask: Ask;
 }> = ({ schedules, titles, disabled, ask }) => {
   /** What was just set, until the server's own word comes. */
   const [set, keep] = React.useState<Record<string, { enabled: boolean; interval_hours: number }>>({});
@@ -231,7 +231,7 @@ const Schedules: React.FC<{
         const one = { ...known, ...set[known.type] };
         const change = (body: { enabled: boolean; interval_hours: number }) => {
           keep((before) => ({ ...before, [one.type]: body }));
-          ask("schedule_set", { path: { type: one.type }, body });
+          ask(() => call("schedule_set", { path: { type: one.type }, body }));
         };
         return (
           <div key={one.type} className="sense-row sense-schedule">

@@ -8,7 +8,7 @@ import { parts, shownName } from "../locals";
 import { Icon } from "../parts/Icon";
 import { Pages } from "../parts/Pages";
 import { Empty, Failure, Shown } from "../parts/states";
-import type { Exclusion, PeoplePage, Person, PersonDetail } from "../types";
+import type { Person } from "../types";
 import { count, percent, several, when } from "../words";
 
 const PER_PAGE = 40;
@@ -55,7 +55,7 @@ const Enrolled: React.FC = () => {
   }, [settled, text, setText, setFrom]);
   const offset = Number(from) || 0;
   const query = { text, source, offset, limit: PER_PAGE };
-  const asked = useAsk(() => call<PeoplePage>("people", { query }), JSON.stringify(query));
+  const asked = useAsk(() => call("people", { query }), JSON.stringify(query));
   return (
     <>
       <div className="sense-filters">
@@ -152,7 +152,7 @@ const Picture: React.FC<{ person: Person }> = ({ person }) => {
 };
 
 const Detail: React.FC<{ id: string; close: () => void; changed: () => void }> = ({ id, close, changed }) => {
-  const asked = useAsk(() => call<PersonDetail>("person", { path: { id } }), id);
+  const asked = useAsk(() => call("person", { path: { id } }), id);
   const { doing, error, run } = useDoing();
   const [erasing, setErasing] = React.useState(false);
   const done = () => {
@@ -246,7 +246,7 @@ const Fact: React.FC<{ name: string; value: string | null }> = ({ name, value })
   ) : null;
 
 const Excluded: React.FC = () => {
-  const asked = useAsk(() => call<{ excluded: Exclusion[] }>("people_excluded"), "excluded");
+  const asked = useAsk(() => call("people_excluded"), "excluded");
   const { doing, error, run } = useDoing();
   return (
     <>

@@ -3,7 +3,6 @@ import React from "react";
 import { Badge, Button } from "react-bootstrap";
 import { faCheckDouble, faCloudArrowDown, faRotate, faTrash } from "@fortawesome/free-solid-svg-icons";
 import { call, many, unwrap } from "../backend";
-import type { Outcome } from "../backend";
 import { useAsk, useDoing } from "../hooks";
 import { Icon } from "../parts/Icon";
 import { JobLine } from "../parts/JobLine";
@@ -24,9 +23,9 @@ async function whole(): Promise<Whole> {
     { mode: "queue_status" },
   ]);
   return {
-    info: info?.output as DatabaseInfo | undefined,
-    versions: unwrap(versions as Outcome<VersionList>),
-    queue: unwrap(queue as Outcome<QueueStatus>),
+    info: info.output,
+    versions: unwrap(versions),
+    queue: unwrap(queue),
   };
 }
 
@@ -93,8 +92,7 @@ const Updates: React.FC<{ busy: boolean; changed: () => void }> = ({ busy, chang
   const checking = useDoing();
   const updating = useDoing();
   const [found, setFound] = React.useState<Update[]>();
-  const check = () =>
-    void checking.run(async () => setFound((await call<{ updates: Update[] }>("database_updates")).updates));
+  const check = () => void checking.run(async () => setFound((await call("database_updates")).updates));
   const take = (source: string) =>
     void updating.run(() =>
       call("queue_submit", { body: { type: "database_update", params: { source } } }).then(() => {
@@ -141,7 +139,7 @@ const Versions: React.FC<{ versions: VersionList; pinned: boolean; changed: () =
   const [said, setSaid] = React.useState("");
   const verify = (version: string) =>
     void run(async () => {
-      const whole = await call<{ files: number }>("database_verify", { body: { version } });
+      const whole = await call("database_verify", { body: { version } });
       setSaid(`Version ${version} is whole: ${several(whole.files, "file")}.`);
     });
   const use = (version: string) =>

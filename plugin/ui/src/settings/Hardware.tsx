@@ -2,7 +2,6 @@ import React from "react";
 import { call } from "../backend";
 import { useAsk } from "../hooks";
 import { Shown } from "../parts/states";
-import type { SystemInfo } from "../types";
 import { bytes, span } from "../words";
 
 const MB = 1_000_000;
@@ -10,7 +9,7 @@ const MB = 1_000_000;
 /** The machine that the server runs on, and what it makes of it. */
 export const Hardware: React.FC = () => {
   const asked = useAsk(
-    () => call<SystemInfo>("system"),
+    () => call("system"),
     "system",
     () => 10000,
   );

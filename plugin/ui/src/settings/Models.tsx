@@ -3,14 +3,13 @@ import { Badge } from "react-bootstrap";
 import { call } from "../backend";
 import { useAsk } from "../hooks";
 import { Shown } from "../parts/states";
-import type { ModelFile } from "../types";
 import { bytes } from "../words";
 
 const COLOURS = { installed: "success", missing: "secondary", corrupted: "danger" };
 
 /** The model packs of the server. They are fetched where the server is: `stash-sense models fetch PACK`. */
 export const Models: React.FC = () => {
-  const asked = useAsk(() => call<{ pack: string; models: ModelFile[] }>("models"), "models");
+  const asked = useAsk(() => call("models"), "models");
   return (
     <Shown asked={asked}>
       {({ pack, models }) => (

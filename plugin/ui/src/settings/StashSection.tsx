@@ -5,12 +5,11 @@ import { useAsk } from "../hooks";
 import { Icon } from "../parts/Icon";
 import { Pairing } from "../parts/Pairing";
 import { Empty, Shown } from "../parts/states";
-import type { StashInfo } from "../types";
 import { several } from "../words";
 
 /** The Stash that the server works for, and the stash-boxes that are set there. */
 export const StashSection: React.FC = () => {
-  const asked = useAsk(() => call<StashInfo>("stash"), "stash");
+  const asked = useAsk(() => call("stash"), "stash");
   return (
     <Shown asked={asked}>
       {(stash) => (

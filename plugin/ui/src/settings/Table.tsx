@@ -8,7 +8,7 @@ import type { Setting } from "../types";
 import { plain } from "../words";
 
 export const Table: React.FC = () => {
-  const asked = useAsk(() => call<{ settings: Setting[] }>("settings"), "settings");
+  const asked = useAsk(() => call("settings"), "settings");
   const [text, setText] = React.useState("");
   return (
     <Shown asked={asked}>

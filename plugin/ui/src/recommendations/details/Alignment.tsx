@@ -4,7 +4,7 @@ import { useHistory } from "react-router-dom";
 import { many } from "../../backend";
 import { useAsk } from "../../hooks";
 import { shownName } from "../../locals";
-import type { FoundPerson, Identification } from "../../types";
+import type { FoundPerson } from "../../types";
 import { clock, several, span } from "../../words";
 import type { Alignment, SceneDetails } from "../records";
 
@@ -36,8 +36,8 @@ export const AlignedTimelines: React.FC<{ scenes: SceneDetails[]; alignment: Ali
   const { scenes, alignment } = props;
   const ids = scenes.map((scene) => scene.id);
   const asked = useAsk(async () => {
-    const outcomes = await many(ids.map((id) => ({ mode: "stored_scene", path: { id } })));
-    return outcomes.map((outcome) => (outcome.output as Identification | undefined)?.people ?? []);
+    const outcomes = await many(ids.map((id) => ({ mode: "stored_scene" as const, path: { id } })));
+    return outcomes.map((outcome) => outcome.output?.people ?? []);
   }, ids.join(":"));
   const placed = place(scenes, alignment);
   const start = Math.min(...placed.map((one) => one.shift));

@@ -12,14 +12,16 @@ import type { DetailProps } from "./facts";
 
 const nameOf = (one: ImageDetails): string => one.title || basename(one.path) || `Image ${one.id}`;
 
+const numbered = (id: string) => ({ id, name: `Gallery ${id}` });
+
 const FIELDS: Field<ImageDetails>[] = [
   { name: "Title", show: (one) => one.title },
   { name: "Resolution", show: resolution, rank: (one) => one.width * one.height },
   { name: "Size", show: (one) => bytes(one.size_bytes), key: (one) => one.size_bytes },
   {
     name: "Galleries",
-    show: (one) => (one.galleries.length ? <Names items={one.galleries} kind="galleries" /> : ""),
-    key: (one) => one.galleries.map((gallery) => gallery.id).sort(),
+    show: (one) => (one.galleries.length ? <Names items={one.galleries.map(numbered)} kind="galleries" /> : ""),
+    key: (one) => [...one.galleries].sort(),
   },
   {
     name: "Folder",

@@ -7,7 +7,7 @@ import { clock, percent, several } from "../../words";
 import { picture } from "../pictures";
 import type { UnidentifiedSceneDetails } from "../records";
 import { Cover } from "./Cover";
-import { fileWords, Names, Reasons, SceneLink } from "./facts";
+import { fileWords, Names, SceneLink } from "./facts";
 import type { DetailProps } from "./facts";
 import { Nearest } from "./Nearest";
 
@@ -38,7 +38,7 @@ export const UnidentifiedScene: React.FC<DetailProps<UnidentifiedSceneDetails>> 
         const name = shownName(person.performer_name ?? person.name);
         return (
           <article key={person.universal_id} className="sense-person" aria-label={name}>
-            <Face path={person.crop_url ?? person.best?.crop_url} name={name} size={128} />
+            <Face path={person.best?.crop_url} name={name} size={128} />
             {person.performer_id ? (
               <img className="sense-known" src={picture("performer", person.performer_id)} alt={`${name} in Stash`} />
             ) : null}
@@ -71,7 +71,6 @@ export const UnidentifiedScene: React.FC<DetailProps<UnidentifiedSceneDetails>> 
           </article>
         );
       })}
-      <Reasons reasons={details.reasons} />
     </>
   );
 };
