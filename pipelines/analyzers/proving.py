@@ -13,12 +13,13 @@ from typing import Any
 
 from pipelines.duplicates.evidence import EvidenceCache
 from pipelines.duplicates.proof import PROOF_VERSION, prove_all
-from pipelines.duplicates.types import Proof, ProofRequest
+from pipelines.duplicates.types import WORKER_FAILED, Proof, ProofRequest
 from pipelines.settings import Settings
 
 PAIRS_AT_ONCE = 4
 """Pairs of one task: few, so that a stop is not waited for and a worker that dies takes little with it."""
 TRIES = 2
+"""In one run."""
 _POLL_S = 0.2
 
 Stop = Callable[[], bool]
@@ -98,5 +99,6 @@ def _prove_task(settings: Settings, task: list[ProofRequest]) -> list[Proof]:
 
 
 def _failed(error: Exception) -> Proof:
+    """Returns a proof that later runs try again, as often as `ProofStore` lets them."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Proof("undecided", failure=f"worker_failed: {reason}", version=PROOF_VERSION)
+    return Proof("undecided", failure=f"{WORKER_FAILED}: {reason}", retryable=True, version=PROOF_VERSION)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import islice
 
-from sqlalchemy import tuple_
+from sqlalchemy import and_, case, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pipelines.duplicates.types import Alignment, Proof
+from pipelines.duplicates.types import WORKER_FAILED, Alignment, Proof
 from pipelines.store.jobs import Clock, utc_now
 from pipelines.store.schema import SceneProofRow
 from pipelines.store.sql import Store
@@ -20,6 +20,11 @@ from pipelines.store.sql import Store
 FilePair = tuple[str, str]
 """Fingerprints of the files of a and b, in this order."""
 
+MOST_WORKER_TRIES = 3
+"""Runs in which a proof is tried that takes its worker with it: what broke may have been the machine's memory or a
+library that is newer by then, but a file that ends a decoder ends it every week (own choice)."""
+
+_FAILED = f"{WORKER_FAILED}:"
 _ROWS_AT_ONCE = 400
 """SQLite takes 999 parameters a statement in its oldest builds; a row of a look-up takes two."""
 
@@ -37,7 +42,7 @@ class ProofStore:
         self._now = now
 
     def get(self, pairs: Iterable[FilePair]) -> dict[FilePair, Proof]:
-        """Returns the proofs that there are of pairs."""
+        """Returns the proofs that there are of pairs; one whose worker failed too often is not retryable any more."""
         row = SceneProofRow
         found: dict[FilePair, Proof] = {}
         todo = iter(dict.fromkeys(pairs))
@@ -55,8 +60,13 @@ class ProofStore:
         values = [self._columns(*pair, proof) for pair, proof in proofs.items()]
         with self._store.session() as session:
             statement = insert(SceneProofRow)
-            new = {name: statement.excluded[name] for name in values[0] if name not in {"file_a", "file_b"}}
-            statement = statement.on_conflict_do_update(index_elements=["file_a", "file_b"], set_=new)
+            row, other = SceneProofRow, statement.excluded
+            again = and_(
+                row.version == other.version, row.failure.startswith(_FAILED), other.failure.startswith(_FAILED)
+            )
+            new = {name: other[name] for name in values[0] if name not in {"file_a", "file_b"}}
+            tries = {"tries": case((again, row.tries + 1), else_=1)}
+            statement = statement.on_conflict_do_update(index_elements=["file_a", "file_b"], set_=new | tries)
             session.execute(statement, values)
 
     def _columns(self, file_a: str, file_b: str, proof: Proof) -> dict[str, object]:
@@ -88,6 +98,6 @@ def _proof(row: SceneProofRow) -> Proof:
         row.evidence_s,
         alignment,
         row.failure,
-        row.retryable,
+        row.retryable and not (row.failure.startswith(_FAILED) and row.tries >= MOST_WORKER_TRIES),
         row.version,
     )

@@ -17,6 +17,8 @@ copy: the same from start to end. trim: one lacks a part of the start or the end
 of the other. other_intro: the same but for an opening or an ending of its own. same_set: another take in the same room,
 never a duplicate. different: not the same footage. undecided: too little could be seen, such as less than 20 s.
 """
+WORKER_FAILED = "worker_failed"
+"""Code of the failure of a proof that ended its process, or raised what nobody expected."""
 DUPLICATE_RELATIONS: frozenset[Relation] = frozenset({"copy", "trim", "clip", "other_intro"})
 
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """Revision of the newest migration; a test compares it with `migrations/versions`."""
 
 LIVE_STATES = ("queued", "running", "stopping")
@@ -227,6 +227,7 @@ class SceneProofRow(Table):
     alignment: Mapped[dict[str, Any] | None]
     failure: Mapped[str] = mapped_column(Text)
     retryable: Mapped[bool]
+    tries: Mapped[int] = mapped_column(Integer, server_default="1")
     proven_at: Mapped[datetime]
 
 

@@ -74,7 +74,7 @@ def test_a_worker_that_dies_costs_only_the_pairs_that_kill_it(ray_cluster, data,
     for pair in (("1", "3"), ("2", "3")):
         assert found[pair].relation == "undecided"
         assert found[pair].failure.startswith("worker_failed: ")
-        assert not found[pair].retryable
+        assert found[pair].retryable
 
 
 def test_a_stop_ends_it(ray_cluster, data, tmp_path):

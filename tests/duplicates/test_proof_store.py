@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.duplicates.proof_store import ProofStore
+from pipelines.duplicates.proof_store import MOST_WORKER_TRIES, ProofStore
 from pipelines.duplicates.types import Alignment, Proof
 from pipelines.store.sql import Store, open_store
 
@@ -41,6 +41,25 @@ def test_a_newer_proof_takes_the_place_and_another_version_is_not_seen(store):
     ProofStore(store, 2).put({pair: newer})
     assert ProofStore(store, 2).get(PROOFS) == {pair: newer}
     assert pair not in ProofStore(store, 1).get(PROOFS)
+
+
+def test_a_proof_that_ends_its_worker_is_tried_in_a_few_runs_only(store):
+    proofs, pair = ProofStore(store, 1), ("oshash:1", "oshash:2")
+    dead = Proof("undecided", failure="worker_failed: it was killed", retryable=True, version=1)
+    away = Proof("undecided", failure="media_unreachable: no answer", retryable=True, version=1)
+    again = []
+    for _ in range(MOST_WORKER_TRIES + 1):
+        proofs.put({pair: dead})
+        again.append(proofs.get([pair])[pair].retryable)
+    assert again == [True] * (MOST_WORKER_TRIES - 1) + [False] * 2
+    newer = ProofStore(store, 2)
+    newer.put({pair: dead})
+    assert newer.get([pair])[pair].retryable  # another method may get along with the file
+    for _ in range(MOST_WORKER_TRIES + 1):
+        newer.put({pair: away})
+    assert newer.get([pair])[pair].retryable  # a server that is away may come back whenever
+    newer.put({pair: dead})
+    assert newer.get([pair])[pair].retryable
 
 
 def test_more_pairs_than_one_statement_takes(store):
