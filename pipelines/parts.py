@@ -11,7 +11,7 @@ from pipelines.faces.engine import EngineOptions, FaceEngine
 from pipelines.machine import cores
 from pipelines.match_options import identify_options
 from pipelines.media.access import MediaAccess
-from pipelines.media.hashes import HASH_VERSION
+from pipelines.media.hashes import HASH_VERSION, VIDEO_HASH_VERSION
 from pipelines.media.video import SamplingPlan
 from pipelines.models.library import ModelLibrary
 from pipelines.settings import Settings
@@ -71,7 +71,8 @@ def scan_recipe(settings: Settings, kind: ContentKind) -> ScanRecipe:
     faces = f"faces from {options.min_face_px} px, quality from {options.min_quality:g}"
     frames = f"{plan.frames} frames, {plan.start_fraction:g} to {plan.end_fraction:g}, {plan.max_side_px} px, "
     sampling = f"{SCAN_VERSION}: {frames if kind == 'scene' else ''}{faces}"
-    return ScanRecipe(get_pack(settings.pack).template_id, sampling, HASH_VERSION)
+    hashes = VIDEO_HASH_VERSION if kind == "scene" else HASH_VERSION
+    return ScanRecipe(get_pack(settings.pack).template_id, sampling, hashes)
 
 
 def media_access(settings: Settings) -> MediaAccess:

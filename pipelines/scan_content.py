@@ -10,17 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipelines.errors import InputError, LimitExceeded, MediaError, MediaNotFound, MediaTimeout, MediaUnreachable
 from pipelines.faces.engine import Face
-from pipelines.faces.types import Frame
 from pipelines.identify_media import Analyzer, analyze_video
 from pipelines.media.deadline import Deadline
 from pipelines.media.frames import HttpSource, SampledFrame, SamplingPlan, VideoSource
-from pipelines.media.hashes import frame_hashes
+from pipelines.media.hashes import Hashes, VideoHashes, frame_hashes
 from pipelines.media.http_file import HttpFile
 from pipelines.media.images import load_image
 from pipelines.media.kind import media_kind
@@ -73,16 +71,17 @@ def _video(
     max_duration_s: float | None,
     checkpoint: Callable[[], None],
 ) -> ContentScan:
-    hashes = _Hashes()
+    hashes, times_s, scales = VideoHashes(), list[float](), list[float]()
 
     def on_block(block: Sequence[SampledFrame]) -> None:
         checkpoint()
         for frame in block:
-            hashes.add(frame.time_s, frame.image, frame.scale)
+            hashes.add(frame.image)
+            times_s.append(frame.time_s)
+            scales.append(frame.scale)
 
     video = analyze_video(source, engine, plan, max_duration_s=max_duration_s, on_block=on_block)
     found = [(s.frame, s.face, s.time_s) for s in video.seen]
-    scales = [hashes.scales[number] for number, _, _ in found]
     partial = video.report.partial
     return ContentScan(
         key,
@@ -93,8 +92,8 @@ def _video(
         video.info.duration_s,
         video.info.width,
         video.info.height,
-        faces=_faces(found, scales),
-        frames=hashes.result(),
+        faces=_faces(found, [scales[number] for number, _, _ in found]),
+        frames=_frames(times_s, hashes.result()),
     )
 
 
@@ -111,8 +110,6 @@ def _image(
         return _video(key, data, engine, plan, None, checkpoint)
     image = load_image(data, max_megapixels=max_megapixels)
     checkpoint()
-    hashes = _Hashes()
-    hashes.add(float("nan"), image, 1.0)
     found = [(0, face, None) for face in engine.analyze([image])[0]]
     return ContentScan(
         key,
@@ -121,7 +118,7 @@ def _image(
         width=image.shape[1],
         height=image.shape[0],
         faces=_faces(found, [1.0] * len(found)),
-        frames=hashes.result(),
+        frames=_frames([float("nan")], [frame_hashes(image)]),
     )
 
 
@@ -151,29 +148,14 @@ def _may_pass(error: Exception, source: Source) -> bool:
     return isinstance(error, (MediaUnreachable, MediaNotFound))
 
 
-class _Hashes:
-    """Collects the hashes of frames, and how large the frames are beside the source picture."""
-
-    def __init__(self) -> None:
-        self.scales: list[float] = []
-        self._times: list[float] = []
-        self._hashes: list[tuple[int, Any, int]] = []
-
-    def add(self, time_s: float, image: Frame, scale: float) -> None:
-        self.scales.append(scale)
-        self._times.append(time_s)
-        self._hashes.append(frame_hashes(image))
-
-    def result(self) -> FrameHashes:
-        if not self._hashes:
-            return FrameHashes.none()
-        phashes, pdqs, qualities = zip(*self._hashes, strict=True)
-        return FrameHashes(
-            np.array(self._times, np.float32),
-            np.array(phashes, np.uint64),
-            np.stack(pdqs),
-            np.array(qualities, np.uint8),
-        )
+def _frames(times_s: Sequence[float], hashes: Sequence[Hashes]) -> FrameHashes:
+    """Returns the hashes of frames as columns."""
+    if not hashes:
+        return FrameHashes.none()
+    phashes, pdqs, qualities = zip(*hashes, strict=True)
+    return FrameHashes(
+        np.array(times_s, np.float32), np.array(phashes, np.uint64), np.stack(pdqs), np.array(qualities, np.uint8)
+    )
 
 
 def _faces(found: Sequence[tuple[int, Face, float | None]], scales: Sequence[float]) -> ScannedFaces:

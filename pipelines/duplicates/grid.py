@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pdqhash
 
 from pipelines.faces.types import U8
+from pipelines.media.bars import FLAT_STD, find_bars, without_bars
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -33,16 +34,8 @@ SAMPLE_PX = 160
 """Longest side of a sample before it is hashed."""
 
 THUMB_WIDTH, THUMB_HEIGHT = 16, 9
-FLAT_STD = 4.0
-"""Grey levels. Pictures with less contrast (black, fades) are no evidence; below 4 to 6 they hit everywhere, above 12
-whole dark scenes would be left out (measured 2026-11-22)."""
 
 _PDQ_PX = 64
-_BAR_LEVELS, _EDGE_LEVELS = 3.0, 4.0
-"""A row belongs to a bar when no picture varies by more than the first along it, and an edge of the second ends it."""
-_MOST_BAR = 0.35
-_LEAST_BAR_PX = 2
-_PICTURES_FOR_BARS = 96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +85,7 @@ class Grid:
 def make_grid(pictures: Sequence[U8], times_s: Sequence[float], start_s: float, end_s: float) -> Grid:
     """Returns the grid of grey pictures, all (h, w) uint8 of one size."""
     bars = find_bars(pictures)
-    views = [pictures] if bars == (0, 0, 0, 0) else [pictures, [_without(p, bars) for p in pictures]]
+    views = [pictures] if bars == (0, 0, 0, 0) else [pictures, [without_bars(p, bars) for p in pictures]]
     height, width = pictures[0].shape if pictures else (1, 1)
     hashes = [[_hashes(picture) for picture in view] for view in views]
     n = len(pictures)
@@ -105,52 +98,9 @@ def make_grid(pictures: Sequence[U8], times_s: Sequence[float], start_s: float, 
         np.array([[_thumb(p) for p in view] for view in views], np.uint8).reshape(
             len(views), n, THUMB_HEIGHT, THUMB_WIDTH
         ),
-        np.array([float(_without(p, bars).std()) for p in pictures], np.float32),
+        np.array([float(without_bars(p, bars).std()) for p in pictures], np.float32),
         (bars[0] / height, bars[1] / height, bars[2] / width, bars[3] / width),
     )
-
-
-def find_bars(pictures: Sequence[U8]) -> tuple[int, int, int, int]:
-    """Returns rows above and below, columns left and right that are bars, px; 0 where there are none.
-
-    Bars are flat in every picture, free of noise, the same on both sides and end in an edge. That a stretch is always
-    dark is not enough: dark scenes would be cut differently in each copy, and d rose from 2 to 107 (measured
-    2026-11-22).
-    """
-    step = max(1, len(pictures) // _PICTURES_FOR_BARS)
-    bright = [p for p in pictures[::step] if p.std() >= FLAT_STD]
-    if len(bright) < 4:
-        return (0, 0, 0, 0)
-    stack = np.stack(bright)
-    top, bottom = _bar_pair(stack)
-    left, right = _bar_pair(stack.transpose(0, 2, 1))
-    return top, bottom, left, right
-
-
-def _bar_pair(stack: U8) -> tuple[int, int]:
-    """Returns the lengths of the bars at the start and the end of axis 1 of (n, lines, px)."""
-    lines = stack.shape[1]
-    most = int(lines * _MOST_BAR)
-    spread = stack.std(axis=2).max(axis=0)
-    level = stack.mean(axis=2)
-    flat = (spread <= _BAR_LEVELS) & (level.std(axis=0) <= _BAR_LEVELS)
-    first = int(np.argmin(flat)) if not flat.all() else lines
-    last = int(np.argmin(flat[::-1])) if not flat.all() else lines
-    if min(first, last) < _LEAST_BAR_PX or max(first, last) > most or abs(first - last) > max(2, 0.04 * lines):
-        return 0, 0
-    grey = stack.astype(np.int16)
-    # One line is blurred between bar and picture, so the line after it is looked at.
-    upper = np.abs(grey[:, min(first + 1, lines - 1)] - grey[:, 0]).mean(axis=1)
-    lower = np.abs(grey[:, max(lines - 2 - last, 0)] - grey[:, -1]).mean(axis=1)
-    edges = np.percentile(upper, 95), np.percentile(lower, 95)
-    return (first, last) if min(edges) >= _EDGE_LEVELS else (0, 0)
-
-
-def _without(picture: U8, bars: tuple[int, int, int, int]) -> U8:
-    top, bottom, left, right = bars
-    height, width = picture.shape
-    blur = tuple(int(side > 0) for side in bars)
-    return picture[top + blur[0] : height - bottom - blur[1], left + blur[2] : width - right - blur[3]]
 
 
 def _hashes(picture: U8) -> tuple[U8, U8]:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pipelines.media.frames import SamplingPlan, sample_frames
-from pipelines.media.hashes import frame_hashes
+from pipelines.media.hashes import VideoHashes, frame_hashes
 from pipelines.media.images import load_image
 
 
@@ -81,3 +81,35 @@ def test_a_flat_picture_says_that_it_tells_nothing():
 
 def test_quality_is_high_where_there_is_something_to_see(frames):
     assert all(frame_hashes(frame)[2] >= 50 for frame in frames)
+
+
+def hashes_of(frames) -> list:
+    hashes = VideoHashes()
+    for frame in frames:
+        hashes.add(frame)
+    return hashes.result()
+
+
+def same(a, b) -> bool:
+    return all((x[0], x[1].tobytes(), x[2]) == (y[0], y[1].tobytes(), y[2]) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize(("top", "left"), [(120, 0), (0, 160), (90, 0)], ids=["letterbox", "pillarbox", "narrow"])
+def test_a_copy_with_bars_has_the_hashes_of_its_original(frames, top, left):
+    """A scan of a version before this one kept the bars: its hashes are far from those of the original."""
+    framed = [cv2.copyMakeBorder(f, top, top, left, left, cv2.BORDER_CONSTANT, value=(9, 9, 9)) for f in frames]
+    before = [(frame_hashes(f), frame_hashes(g)) for f, g in zip(frames, framed, strict=True)]
+    after = list(zip(hashes_of(frames), hashes_of(framed), strict=True))
+    assert np.median([phash_distance(*pair) for pair in before]) > 12
+    assert np.median([phash_distance(*pair) for pair in after]) <= 4
+    assert max(pdq_distance(*pair) for pair in after) <= 32
+
+
+def test_frames_without_bars_have_the_hashes_that_older_scans_stored(frames):
+    assert same(hashes_of(frames), [frame_hashes(frame) for frame in frames])
+
+
+def test_one_frame_with_dark_rims_or_frames_of_several_sizes_have_no_bars(frames):
+    framed = [cv2.copyMakeBorder(frame, 120, 120, 0, 0, cv2.BORDER_CONSTANT) for frame in frames]
+    for some in (framed[:1], [*framed, frames[0]], []):
+        assert same(hashes_of(some), [frame_hashes(frame) for frame in some])

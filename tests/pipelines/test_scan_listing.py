@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -166,3 +167,16 @@ def test_many_rows_are_written_in_groups(tmp_path):
     assert listing.total == len(entries) == 2500
     assert Manifest(listing.manifest.path).row_groups() == [1000, 1000, 500]
     assert pq.ParquetFile(listing.manifest.path).metadata.num_rows == 2500
+
+
+def test_scans_of_videos_with_bars_in_their_hashes_are_made_again_and_those_of_images_stay(stash, tmp_path):
+    settings = settings_for(stash, tmp_path)
+    both = ("scene", "image")
+    _, entries = listed(settings, tmp_path, kinds=both)
+    dataset = ScanDataset(settings.scans_path)
+    for entry in entries:
+        older = replace(recipes(settings)[entry.kind], hashes="phash64+pdq/2")
+        dataset.write(make_scan(entry.content_id, kind=entry.kind, fingerprint=entry.file_fingerprint, recipe=older))
+    due = listed(settings, tmp_path, kinds=both)[1]
+    assert len(due) == 12
+    assert {e.kind for e in due} == {"scene"}
