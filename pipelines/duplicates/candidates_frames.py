@@ -2,9 +2,9 @@
 
 Two frames are near when one of the four 16-bit bands of their pHash64 is equal and at most 8 bits differ; near frames
 of two scenes vote for the offset of one scene on the other, and three distinct frames on both sides at one offset make
-a candidate, or two whose PDQ agrees. A scan keeps some 60 key frames a scene, which in two encodes lie at different
-times: of the labelled copies 81 % are found at a frame every 1.7 s, and 54 % at a frame every 10 s; bars around the
-picture are not (`python -m tests.bench duplicate_recall`, 2026-11-26).
+a candidate, or two whose PDQ agrees, or one whose PDQ agrees closely. A scan keeps some 60 key frames a scene, which in
+two encodes lie at different times: the fewer there are a minute, the more copies are missed (`python -m tests.bench
+duplicate_recall`).
 
 A frame that comes near to those of many scenes (an opening, an end card, an empty set) says nothing and is stopped.
 Scenes linked already, such as the copies of one film, count as one scene there, or a film with many copies would stop

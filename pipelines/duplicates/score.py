@@ -105,7 +105,8 @@ def _said_by_signals(signals: Signals) -> list[str]:
         bits = signals.phash_distance
         reasons.append("Stash's phash is equal." if not bits else f"Stash's phash differs in {bits} of 64 bits.")
     if signals.frame_votes:
-        reasons.append(f"{signals.frame_votes} scanned frames agree on one time offset.")
+        many = f"{signals.frame_votes} scanned frames agree on one time offset."
+        reasons.append(many if signals.frame_votes > 1 else "A scanned frame of one comes near to one of the other.")
     if signals.studio_date:
         reasons.append("Same studio, a shared performer and a near date.")
     if signals.cast_duration:

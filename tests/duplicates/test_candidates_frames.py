@@ -51,7 +51,19 @@ def test_three_frames_at_one_offset_are_needed_or_two_whose_pdq_agrees():
     assert len(frame_pairs(frame_table(table, clip + close[:1]), 4).code) == 0
     table = table_of(3)
     scattered = [(2, 37.0 * n * n, *row[2:]) for n, row in enumerate(three)]
-    assert len(frame_pairs(frame_table(table, clip + scattered), 3).code) == 0
+    assert len(frame_pairs(frame_table(table, clip + with_other_pdq(scattered)), 3).code) == 0
+
+
+def test_one_frame_is_enough_where_it_is_a_copy_in_the_midst_of_both():
+    table = table_of(4)
+    film, rows = Film(1), Film(1).frames(0, EVERY)
+    for scene_place, shared in ((1, film.frames(1, [300], bits=1)), (2, film.frames(2, [590], bits=1))):
+        rows += Film(scene_place + 1).frames(scene_place, [n for n in EVERY if n != shared[0][1]]) + shared
+    rows += Film(4).frames(3, EVERY[:30] + EVERY[31:]) + with_other_pdq(film.frames(3, [300], bits=1))
+    found = frame_pairs(frame_table(table, rows), 4)
+    assert names(table, found.code) == {("1", "2")}  # 3 shares an end card, 4 a frame that only looks alike
+    assert found.votes.tolist() == [1]
+    assert found.offset_s[0] == pytest.approx(0)
 
 
 def test_one_frame_that_comes_often_is_one_vote():
