@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from pipelines.actions.base import ActionType, Change, Params, Plan, Step
-from pipelines.actions.snapshots import NOW, ContentName, EntityKind, Snapshot, name_of, snapshot
+from pipelines.actions.places import MOST_PLACES, Place, counted, read_places, tag_change, tag_steps
+from pipelines.actions.snapshots import NOW, EntityKind, Snapshot
 from pipelines.actions.steps import performer_named
 from pipelines.errors import InputError
 from pipelines.stash.library import StashLibrary
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 GENDERS = frozenset({"MALE", "FEMALE", "TRANSGENDER_MALE", "TRANSGENDER_FEMALE", "INTERSEX", "NON_BINARY"})
 """GenderEnum of Stash."""
-
-
-class TagOn(Params):
-    """A scene, image or gallery on which the new performer is tagged."""
-
-    entity: ContentName
-    entity_id: str = Field(max_length=18)
 
 
 class Link(Params):
@@ -47,11 +41,13 @@ class CreatePerformerParams(Params):
     urls: tuple[str, ...] = Field((), max_length=100)
     ids: tuple[str, ...] = Field((), max_length=100, description="Universal ids, domain:uuid, that become links.")
     stash_ids: tuple[Link, ...] = Field((), max_length=100)
-    tag: TagOn | tuple[TagOn, ...] = Field((), description="Where the performer is tagged; one place or several.")
+    tag: Place | Annotated[tuple[Place, ...], Field(max_length=MOST_PLACES)] = Field(
+        (), description="Where the performer is tagged; one place or several."
+    )
 
     @property
-    def places(self) -> tuple[TagOn, ...]:
-        return (self.tag,) if isinstance(self.tag, TagOn) else self.tag
+    def places(self) -> tuple[Place, ...]:
+        return (self.tag,) if isinstance(self.tag, Place) else self.tag
 
 
 def filled(params: Mapping[str, Any], person: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -81,39 +77,27 @@ class CreatePerformer(ActionType):
     params = CreatePerformerParams
 
     def entities(self, params: CreatePerformerParams) -> list[tuple[EntityKind, str]]:
-        return [(one.entity, one.entity_id) for one in params.places]
+        return [place.key for place in params.places]
 
     async def plan(self, library: StashLibrary, params: CreatePerformerParams) -> Plan:
         if not params.name:
             raise InputError("The performer has no name.", "Give name, or a universal_id that is enrolled.")
         links = await _links(library, params)
         await _check_new(library, params, links)
-        contents = [await snapshot(library, one.entity, one.entity_id) for one in params.places]
+        contents = await read_places(library, params.places)
         values = _values(params, links)
         steps: list[Step] = [{"op": "create_performer", "values": values}]
         changes = [
             Change("performer", "", "exists", False, True, title=params.name),
             *(Change("performer", "", field, None, value, title=params.name) for field, value in values.items()),
         ]
-        for content in contents:
-            people = list(content["labels"]["performer_ids"].values())
-            changes.append(
-                Change(
-                    content["kind"],
-                    content["id"],
-                    "performer_ids",
-                    people,
-                    [*people, params.name],
-                    title=name_of(content),
-                )
-            )
-            steps.append(
-                {"op": "tag", "kind": content["kind"], "id": content["id"], "performer_ids": [{"result_of": 0}]}
-            )
+        changes += [tag_change(content, [params.name]) for content in contents]
+        steps += tag_steps(contents, [{"result_of": 0}])
+        tagged = f" and tag it on {counted(contents)}" if contents else ""
         return Plan(
             self.id,
             params.model_dump(mode="json"),
-            f"Create the performer {params.name}.",
+            f"Create the performer {params.name}{tagged}.",
             tuple(contents),
             tuple(changes),
             tuple(steps),

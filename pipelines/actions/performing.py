@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipelines.actions.base import Plan, Step
+from pipelines.actions.many import snapshots
 from pipelines.actions.owner import ACTIVE, is_alive, me
 from pipelines.actions.recommending import reopen, settle
 from pipelines.actions.registry import action_type
-from pipelines.actions.snapshots import NOW, Snapshot, contents, differences, picture_of, snapshot
+from pipelines.actions.snapshots import NOW, Snapshot, contents, differences, picture_of, read_before, snapshot
 from pipelines.actions.steps import PICTURE, Result, Tools, carry_out, done_already
 from pipelines.actions.trash import trash_path
 from pipelines.actions.undoing import Undoing
@@ -36,6 +37,8 @@ from pipelines.store.actions import ActionRecord, ActionStore, PreviewRecord
 from pipelines.store.sql import Store
 
 T = TypeVar("T")
+_FEW = 3
+"""Entities that are looked at one by one; more are asked for together."""
 _DESTROYS = {"destroy_scenes": "scene", "destroy_images": "image"}
 
 
@@ -277,12 +280,15 @@ async def _afters(library: StashLibrary, record: ActionRecord, results: Sequence
     """Returns what is left of the entities that the action touched, and what it made."""
     found = []
     made = [("performer", result["id"]) for result in results if "id" in result]
-    for kind, one_id in [*((one["kind"], one["id"]) for one in record.before), *made]:
-        with suppress(StashNotFound):
-            image = await snapshot(library, kind, one_id)
-            if kind == "performer":
-                image["contents"] = await contents(library, one_id)
-            found.append(image)
+    before = [(one["kind"], one["id"]) for one in record.before]
+    known = await snapshots(library, before, pictures=False) if len(before) > _FEW else {}
+    with read_before(known):
+        for kind, one_id in [*before, *made]:
+            with suppress(StashNotFound):
+                image = await snapshot(library, kind, one_id)
+                if kind == "performer":
+                    image["contents"] = await contents(library, one_id)
+                found.append(image)
     return found
 
 

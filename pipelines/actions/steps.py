@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.actions.base import Step
+from pipelines.actions.many import snapshots
 from pipelines.actions.snapshots import NOW, EntityKind, Snapshot, exists, same, snapshot
 from pipelines.errors import ActionConflict, StashRejected
 from pipelines.stash.features import Features
@@ -222,14 +223,21 @@ def _people(tools: Tools, step: Step) -> list[str]:
     return [one if isinstance(one, str) else tools.results[one["result_of"]]["id"] for one in step["performer_ids"]]
 
 
+def _places(step: Step) -> list[str]:
+    """Returns the ids of what a step tags; logs of older versions name one."""
+    return list(step["ids"]) if "ids" in step else [step["id"]]
+
+
 async def _tag(tools: Tools, step: Step) -> Result:
-    await tools.library.add_performers(step["kind"], [step["id"]], _people(tools, step))
+    await tools.library.add_performers(step["kind"], _places(step), _people(tools, step))
     return {}
 
 
 async def _is_tagged(tools: Tools, step: Step) -> Result | None:
-    there = (await snapshot(tools.library, step["kind"], step["id"]))["performer_ids"]
-    return {} if set(_people(tools, step)) <= set(there) else None
+    wanted, kind = set(_people(tools, step)), step["kind"]
+    found = await snapshots(tools.library, [(kind, one) for one in _places(step)], pictures=False)
+    there = [found.get((kind, one)) for one in _places(step)]
+    return {} if all(one is not None and wanted <= set(one["performer_ids"]) for one in there) else None
 
 
 async def _untag(tools: Tools, step: Step) -> Result:

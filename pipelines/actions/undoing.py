@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipelines.actions.many import snapshots
 from pipelines.actions.snapshots import FIELDS, NOW, ContentName, EntityKind, Snapshot, contents, same, snapshot
 from pipelines.actions.steps import data_uri, input_of, links_of, performer_named, update, writable
 from pipelines.errors import StashNotFound, StashRejected
@@ -340,16 +341,24 @@ class Undoing:
             gone = [one for one in tagged[kind] if one in merged - set(keeper["contents"][kind])]
             await self.library.remove_performers(kind, gone, [keeper["id"]])
 
-    async def untag(self, kind: ContentName, one_id: str, performer_ids: Sequence[str]) -> None:
-        """Takes off performers that the action tagged and that are tagged still."""
-        now = await self.current(kind, one_id)
-        if now is None:
-            self.conflict(kind, one_id, f"{kind} {one_id} is gone.")
-            return
-        there = [one for one in performer_ids if one in now["performer_ids"]]
-        if there:
-            await self.library.remove_performers(kind, [one_id], there)
-            self.restored(now, "performer_ids")
+    async def untag(self, tagged: Sequence[tuple[ContentName, str, Sequence[str]]]) -> None:
+        """Takes off performers that the action tagged and that are tagged still.
+
+        Args:
+            tagged: kind and id of what they were tagged on, and their ids.
+        """
+        now = await snapshots(self.library, [(kind, one_id) for kind, one_id, _ in tagged], pictures=False)
+        together: dict[tuple[ContentName, tuple[str, ...]], list[Snapshot]] = {}
+        for kind, one_id, performer_ids in tagged:
+            image = now.get((kind, one_id))
+            if image is None:
+                self.conflict(kind, one_id, f"{kind} {one_id} is gone.")
+            elif there := tuple(one for one in performer_ids if one in image["performer_ids"]):
+                together.setdefault((kind, there), []).append(image)
+        for (kind, there), images in together.items():
+            await self.library.remove_performers(kind, [one["id"] for one in images], there)
+            for image in images:
+                self.restored(image, "performer_ids")
 
     async def tag(self, kind: ContentName, one_id: str, performer_ids: Sequence[str]) -> None:
         """Tags performers again that the action took off."""

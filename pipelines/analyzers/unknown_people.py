@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.analyzers.unknown_faces import UnknownFace, UnknownPerson
 
 SHOWN_SCENES = 100
-"""Scenes of one person that the page lists and one creation tags."""
+"""Scenes of one person that the page lists and one naming tags; the others are found again."""
 SHOWN_FACES = 8
 HIGHEST = 99.0
 _PEOPLE_AT_ONCE = 50
@@ -69,7 +69,10 @@ class UnknownPeople(BaseAnalyzer[Shown, float]):
     target_type = "person"
     reads = (MatchChanges("scene"), DatabaseChanges())
     details = UnknownPersonDetails
-    actions = (OfferedAction("create_performer", "Name the person and tag the scenes"),)
+    actions = (
+        OfferedAction("tag_performers", "Tag a performer of Stash"),
+        OfferedAction("create_performer", "Create a performer and tag it"),
+    )
     whole = True
     closing = "The person was named, or is not in three scenes any more."
 
@@ -116,7 +119,7 @@ class UnknownPeople(BaseAnalyzer[Shown, float]):
             faces=sum(face.person.faces for face in person.faces),
             best=tuple(scene.best for scene in scenes[:SHOWN_FACES] if scene.best is not None),
             near=near,
-            actions={"create_performer": {"tag": tags}},
+            actions={"tag_performers": {"places": tags}, "create_performer": {"tag": tags}},
         )
         return Finding(
             target_type="person",

@@ -92,6 +92,14 @@ def test_playing_or_opening_a_scene_is_no_change(stash: FakeStash, store: Store)
         ("set_primary_file", {"scene_id": "1", "file_id": "2"}, InputError, "no file 2"),
         ("delete_images", {"keep_id": "1", "delete_ids": ["99"]}, StashNotFound, "no image 99"),
         ("tag_performers", {"entity": "scene", "entity_id": "x", "performer_ids": ["1"]}, StashNotFound, "no scene"),
+        (
+            "tag_performers",
+            {"places": [{"entity": "scene", "entity_id": one} for one in ("1", "99")], "performer_ids": ["1"]},
+            StashNotFound,
+            "no scene '99'",
+        ),
+        ("tag_performers", {"entity": "scene", "entity_id": "1", "performer_ids": []}, InputError, "Nobody"),
+        ("tag_performers", {"entity": "scene", "performer_ids": ["1"]}, InputError, "or places"),
         ("create_performer", {"name": "ada abel"}, InputError, "has this performer already: 1"),
         (
             "create_performer",

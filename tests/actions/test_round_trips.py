@@ -129,6 +129,22 @@ def test_performers_are_tagged_and_untagged_everywhere(stash: FakeStash, store: 
     assert everything(stash.library) == tagged
 
 
+def test_one_naming_tags_many_places_and_one_undo_takes_it_back(stash: FakeStash, store: Store):
+    before = everything(stash.library)
+    kinds = {"scene": (1, 2, 3), "image": (1, 3), "gallery": (2,)}
+    places = [{"entity": kind, "entity_id": str(one)} for kind, ids in kinds.items() for one in ids]
+    record = act(stash, store, "tag_performers", places=places, performer_ids=["4"])
+    assert record.title == "Tag Cleo Clark on 3 scenes, 2 images and 1 gallery."
+    assert [len(stash.requests.named(f"bulk{kind}Update")) for kind in ("Scene", "Image", "Gallery")] == [1, 1, 1]
+    rows = [stash.library.table(kind)[one] for kind, ids in kinds.items() for one in ids]  # type: ignore[arg-type]
+    assert all(4 in row.performer_ids for row in rows)
+    stash.library.scenes[2].performer_ids = (2, 3)  # somebody has taken it off meanwhile
+    undone = take_back(stash, store, record.id)
+    assert undone.undo_report is not None
+    assert len(undone.undo_report["restored"]) == 5
+    assert everything(stash.library) == before
+
+
 def test_duplicate_images_give_what_they_know_to_the_kept_one(stash: FakeStash, store: Store):
     before = everything(stash.library)
     record = act(stash, store, "delete_images", keep_id="1", delete_ids=["2"])
