@@ -25,6 +25,7 @@ from pipelines.faces.templates import TemplateSpace
 from pipelines.folder_lock import alone_in
 from pipelines.match_contents import ContentMatcher
 from pipelines.settings import Settings
+from pipelines.store.face_crops import forget_faces
 from pipelines.store.match_table import forget_people
 from pipelines.store.matches import ContentMatch, ContentPerson, Key, MatchStore
 from pipelines.store.people import having
@@ -54,7 +55,8 @@ class ErasureReport:
         seen_performers: of Stash, of whom its enrolment kept something.
         recommendations: that named somebody.
         rejections: of somebody in scenes, images or galleries.
-        crops: pictures of faces, whoever they show: nothing says whose they are, and they are cut anew when asked for.
+        crops: pictures of faces: those of the people's enrolled faces, and all that answers named, whoever they show,
+            because nothing says whose they are and they are cut anew when asked for.
     """
 
     database: Erasure
@@ -101,7 +103,7 @@ def erase(settings: Settings, ids: Iterable[str]) -> ErasureReport:
             store.close()
         rows = sum(forget_people(path, every) for path in sorted(settings.matches_path.glob("*.parquet")))
         seen = _forget_enrolments(settings, every)
-        crops = _remove_crops(settings)
+        crops = _remove_crops(settings) + forget_faces(settings.enrolled_crops_path, every)
         erasure = database.erase(every)
     kept = (recommendations, rejections)
     return ErasureReport(erasure, len(named), scanned, people, candidates, rows, *seen, *kept, crops)

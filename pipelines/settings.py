@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     max_release_gb: float = _fixed(
         "database", 20.0, "Largest file of a release that is downloaded, in GB.", gt=0, le=1000
     )
+    enrolled_crop_px: int = _now(
+        "database", 96, "Side of the pictures that are kept of enrolled faces, in px; 0 keeps none.", ge=0, le=240
+    )
 
     frames_per_scene: int = _now("identification", 60, "Frames sampled from one video.", ge=5, le=600)
     start_fraction: float = _now("identification", 0.05, "Where sampling starts, of the duration.", ge=0.0, le=0.5)
@@ -198,6 +201,11 @@ class Settings(BaseSettings):
     def enrolments_path(self) -> Path:
         """Folder of what was seen while performers of stash-boxes were enrolled."""
         return self.data_dir / "enrolments"
+
+    @property
+    def enrolled_crops_path(self) -> Path:
+        """Folder of the small pictures of enrolled faces."""
+        return self.data_dir / "enrolled-crops"
 
     @property
     def reports_path(self) -> Path:

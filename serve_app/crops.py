@@ -19,10 +19,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.errors import MediaNotFound
 from serve_app.contents import Content, Medium
+
+if TYPE_CHECKING:
+    from pipelines.store.enrolled_faces import Seen
 
 LIVES_S = 86_400
 """Least life of a link. It ends at a multiple of it, so that links of one day are alike and browsers keep them."""
@@ -38,14 +41,15 @@ class CropName:
     """What a link shows.
 
     Attributes:
-        kind: "kept" for crops that were kept with the answer.
-        name: id of the content in Stash, or the digest of a kept crop.
+        kind: "kept" for crops that were kept with the answer, "enrolled" for those that an enrolment kept, "portrait"
+            for what the performer database names as somebody's picture.
+        name: id of the content in Stash, digest of a kept crop, "source id key" of an enrolled face, universal id.
         file: digest of the file's fingerprint: another file under the same id is another picture.
         time_s: in a video.
         box: x1, y1, x2, y2 px as shown.
     """
 
-    kind: Literal["scene", "image", "kept"]
+    kind: Literal["scene", "image", "kept", "enrolled", "portrait"]
     name: str
     file: str = ""
     time_s: float | None = None
@@ -172,6 +176,24 @@ def is_linked(fields: Mapping[str, Any]) -> bool:
 def of_content(content: Content, best: dict[str, Any]) -> CropName:
     """Returns the name of the best face of a person in something of Stash."""
     return CropName(content.kind, content.content_id, file_digest(content), best["time_s"], corners(best["box"]))
+
+
+def of_scan(seen: Seen) -> CropName:
+    """Returns the name of an enrolled face that was seen in something of Stash."""
+    file = digest(seen.file_fingerprint.encode())[:12]
+    return CropName("scene" if seen.kind == "scene" else "image", seen.content_id, file, seen.time_s, seen.box)
+
+
+def enrolled_face(source: str, universal_id: str, key: str) -> CropName:
+    """Returns the name of the picture that an enrolment kept of a face; none of the three has a blank in it."""
+    return CropName("enrolled", f"{source} {universal_id} {key}")
+
+
+def is_portrait(image_url: str | None, stash_url: str | None) -> bool:
+    """Whether the picture that the performer database names is one to fetch; what is in Stash the page has from it."""
+    address = image_url or ""
+    theirs = address.startswith(("http://", "https://"))
+    return theirs and not (stash_url and address.startswith(stash_url.rstrip("/") + "/"))
 
 
 def corners(box: Mapping[str, float]) -> tuple[float, float, float, float]:

@@ -151,6 +151,7 @@ class Person(BaseModel):
     faces: int
     sources: list[str]
     excluded: bool = Field(description="On the exclusion list: kept in an older version, never answered.")
+    crop_url: str | None = Field(description="Path of a JPEG of an enrolled face on this server, if one is kept.")
 
 
 class PeoplePage(BaseModel):
@@ -169,6 +170,23 @@ class Picture(BaseModel):
     quality: float | None
     yaw_deg: float | None
     detection_score: float | None
+    entity: Literal["scene", "image"] | None = Field(description="What of Stash it was seen in; None for pictures.")
+    entity_id: str | None
+    time_s: float | None = Field(description="When in a scene.")
+    crop_url: str | None = Field(description="Path of a JPEG of the face on this server; None when there is none.")
+
+
+class CoverageAnswer(BaseModel):
+    """What there is to recognise somebody by."""
+
+    faces: int
+    left: int = Field(description="Faces turned 20 degrees and more to the left.")
+    front: int
+    right: int
+    clear: int = Field(description="Faces of good quality.")
+    unknown: int = Field(description="Faces of which neither yaw nor quality is known, as of released databases.")
+    sources: dict[str, int] = Field(description="Faces by source.")
+    missing: list[Literal["one_face", "few_faces", "no_left", "no_right", "no_clear"]]
 
 
 class PersonAnswer(Person):
@@ -181,6 +199,11 @@ class PersonAnswer(Person):
     career_start: int | None
     career_end: int | None
     pictures: list[Picture] = Field(description="Best first, 500 at most.")
+    coverage: CoverageAnswer
+    portrait_url: str | None = Field(
+        description="Path of the picture that image_url names; the server fetches it when that is asked for."
+    )
+    portrait_kept: bool = Field(description="Whether it was fetched already: nobody else is asked then.")
 
 
 class ExclusionAnswer(BaseModel):

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.enroll.crop_writer import CropWriter
 from pipelines.errors import InputError, MediaError
 from pipelines.faces.engine import Face, FaceEngine
 from pipelines.faces.gallery import Performer
@@ -94,6 +95,7 @@ class _Photo:
     identity: str
     sha256: str = ""
     faces: list[Face] = field(default_factory=list)
+    crops: list[bytes] = field(default_factory=list)
     choice: Choice = _UNDECIDED
 
     @property
@@ -119,6 +121,7 @@ def enroll_folder(
     gates: Gates | None = None,
     dtype: IndexDtype = "float16",
     max_megapixels: int = 100,
+    crops: CropWriter | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> EnrolmentReport:
     """Enrols DIR/<identity>/* and makes the new version current; the folder's name is the performer's name.
@@ -127,6 +130,7 @@ def enroll_folder(
 
     Args:
         replace: start anew instead of adding to the current version; what other sources gave is dropped as well.
+        crops: keeps a small picture of each face that is enrolled; none by default.
         progress: called after each block of files.
 
     Raises:
@@ -139,7 +143,7 @@ def enroll_folder(
     before = None if replace or database.current() is None else database.enrolled_faces(engine.pack)
     duplicates = _take_duplicates(photos, before)
     _leave_out(photos, {universal_id for one in database.excluded() for universal_id in one.ids})
-    _analyse(photos, engine, max_megapixels, progress)
+    _analyse(photos, engine, max_megapixels, crops, progress)
     warnings = _choose(photos, before, engine, gates or Gates())
     accepted = [p for p in photos if p.choice.face is not None]
     rejected = tuple(Rejection(str(p.path), p.choice.reason, p.choice.detail) for p in photos if p.choice.face is None)
@@ -152,6 +156,8 @@ def enroll_folder(
             database.put(engine.pack, source, list(performers.values()), _table(accepted), dtype=dtype, only=True)
         else:
             database.add(engine.pack, source, list(performers.values()), _table(accepted), dtype=dtype)
+        if crops is not None:
+            _keep_crops(accepted, crops)
     manifest = database.manifest()
     return EnrolmentReport(
         version=manifest.version,
@@ -219,9 +225,13 @@ def _leave_out(photos: Sequence[_Photo], excluded: Collection[str]) -> None:
 
 
 def _analyse(
-    photos: Sequence[_Photo], engine: FaceEngine, max_megapixels: int, progress: Callable[[Progress], None]
+    photos: Sequence[_Photo],
+    engine: FaceEngine,
+    max_megapixels: int,
+    crops: CropWriter | None,
+    progress: Callable[[Progress], None],
 ) -> None:
-    """Fills in the faces of each photo, decoding one block ahead of the engine."""
+    """Fills in the faces of each photo with their pictures, decoding one block ahead of the engine."""
     blocks = _decoded(photos, max_megapixels)
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
         ahead = decoder.submit(next, blocks, None)
@@ -229,8 +239,10 @@ def _analyse(
         while (block := ahead.result()) is not None:
             ahead = decoder.submit(next, blocks, None)
             readable = [(photo, image) for photo, image in block if image is not None]
-            for (photo, _), faces in zip(readable, engine.analyze([i for _, i in readable]), strict=True):
+            for (photo, image), faces in zip(readable, engine.analyze([i for _, i in readable]), strict=True):
                 photo.faces = faces
+                if crops is not None:
+                    photo.crops = crops.cut(image, [face.box.tolist() for face in faces])
             done += len(block)
             progress(Progress(done, len(photos), str(block[-1][0].path)))
 
@@ -291,6 +303,14 @@ def _table(accepted: Sequence[_Photo]):  # type: ignore[no-untyped-def]  # noqa:
         "detection_score": [f.detection_score for f in faces],
     }
     return face_table(columns, np.stack([f.template for f in faces]))
+
+
+def _keep_crops(accepted: Sequence[_Photo], crops: CropWriter) -> None:
+    for photo in accepted:
+        for face, jpeg in zip(photo.faces, photo.crops, strict=True):
+            if face is photo.choice.face:
+                crops.keep(photo.universal_id, face, jpeg)
+    crops.tidy()
 
 
 def _nothing(folder: Path, rejected: Sequence[Rejection]) -> InputError:

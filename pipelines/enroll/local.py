@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.enroll.crop_writer import CropWriter
 from pipelines.enroll.local_choice import GATES, Chosen, choose
 from pipelines.enroll.local_judging import Stamps, judge_places, scan_stamps, stamp_of
 from pipelines.enroll.local_known import KnownPeople
@@ -42,8 +43,10 @@ from pipelines.parts import open_engine
 from pipelines.scan_listing import LibraryOpener, run_loop_stoppable
 from pipelines.settings import Settings
 from pipelines.stash.connect import open_library
+from pipelines.store.face_crops import face_key
 from pipelines.store.performers import PerformerDatabase
 from pipelines.store.rules import under_18
+from pipelines.store.tables import template_values
 from pipelines.store.templates import ScanDataset
 
 __all__ = [
@@ -127,7 +130,10 @@ class _Run:
         self._listed = ListedPerformers(self._before)
         self._places: list[Place] = []
         self._barred: dict[str, str] = {}
-        self._round = PictureRound(self._pictures, cache(self._opened), settings.max_image_megapixels, self._keep)
+        self._crops = CropWriter(settings, DOMAIN)
+        self._round = PictureRound(
+            self._pictures, cache(self._opened), settings.max_image_megapixels, self._crops, self._keep
+        )
         self._step = "listing"
 
     def go(self, opener: LibraryOpener) -> LocalEnrolReport:
@@ -159,6 +165,8 @@ class _Run:
             return replace(self._facts(), version=self._database.current(), stopped=True)
         chosen = self._choose(allowed, places, found.judged)
         version, published = self._publish(chosen)
+        if published:
+            self._tidy_crops(chosen)
         enrolled: dict[str, Any] = {
             "enrolled": len(chosen.performers),
             "faces": dict(chosen.by_kind),
@@ -275,6 +283,17 @@ class _Run:
             dtype=self._settings.index_dtype,
             only_of=only_of,
         )
+
+    def _tidy_crops(self, chosen: Chosen) -> None:
+        """Removes the pictures of faces that were found and are not enrolled."""
+        self._crops.tidy()
+        keys: dict[str, set[str]] = {performer.universal_id: set() for performer in chosen.performers}
+        if chosen.faces is not None:
+            templates = template_values(chosen.faces["template"])
+            for owner, template in zip(chosen.faces["universal_id"].to_pylist(), templates, strict=True):
+                keys[owner].add(face_key(template))
+        for universal_id, own in keys.items():
+            self._crops.crops.keep_only(universal_id, own)
 
     # --- telling
 

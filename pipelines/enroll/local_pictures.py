@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.enroll.crop_writer import CropWriter
 from pipelines.enroll.local_people import LocalPerformer
 from pipelines.enroll.report import small_jpeg
 from pipelines.errors import LimitExceeded, MediaError, StashRejected, StashUnreachable
@@ -153,10 +154,16 @@ class PictureRound:
     """
 
     def __init__(
-        self, pictures: Pictures, engine: Callable[[], Analyzer], max_megapixels: int, save: Callable[[], None]
+        self,
+        pictures: Pictures,
+        engine: Callable[[], Analyzer],
+        max_megapixels: int,
+        faces: CropWriter,
+        save: Callable[[], None],
     ) -> None:
         """
         Args:
+            faces: keeps a picture of every face that is found; which one is enrolled is not known yet.
             engine: opens it when there is a picture to look at.
             save: called now and then in a thread, when what is known of performers has changed.
         """
@@ -166,6 +173,7 @@ class PictureRound:
         self._pictures = pictures
         self._engine = engine
         self._max_megapixels = max_megapixels
+        self._faces = faces
         self._save = save
         self._saved = time.monotonic()
         self._looking = asyncio.Lock()
@@ -233,8 +241,13 @@ class PictureRound:
         key = self._pictures.key(performer.id, performer.sha256)
         scan = scan_content(key, data, self._engine(), _ANY_PLAN, max_megapixels=self._max_megapixels)
         self._pictures.write(scan)
-        if len(self.crops) < CROPS_KEPT and scan.status != "failed":
-            image = load_image(data, max_megapixels=self._max_megapixels)
+        if scan.status == "failed":
+            return
+        image = load_image(data, max_megapixels=self._max_megapixels)
+        cut = self._faces.cut(image, scan.faces.box.tolist())
+        for number, jpeg in enumerate(cut):
+            self._faces.keep(performer.universal_id, _face(scan.faces, number), jpeg)
+        if len(self.crops) < CROPS_KEPT:
             sides = (scan.faces.box[:, 2:] - scan.faces.box[:, :2]).prod(axis=1)
             shown = cut_face(image, scan.faces.box[sides.argmax()].tolist()) if len(sides) else image
             self.crops[performer.id] = small_jpeg(shown)

@@ -20,6 +20,7 @@ from pipelines.faces.sightings import Sightings
 from pipelines.faces.templates import TemplateSpace
 from pipelines.faces.tracks import find_tracks, seen_side_by_side
 from pipelines.faces.types import F32
+from pipelines.store.enrolled_faces import face_sources
 from pipelines.store.scan_schema import F16, ContentScan
 
 PlaceKind = Literal["scene", "image", "gallery"]
@@ -135,7 +136,7 @@ class Judge:
             return Judged(stamp, reason)
         most = self._gates.faces_a_gallery if kind == "gallery" else self._gates.faces_a_scene
         rows = spread(good, faces.frames, faces.qualities, most)
-        sources = np.array([text for scan in seen for text in _sources(scan)], dtype=object)
+        sources = np.array([text for scan in seen for text in face_sources(scan)], dtype=object)
         return Judged(
             stamp,
             ONE_PERSON,
@@ -204,8 +205,3 @@ def spread(rows: npt.NDArray[np.intp], frames: npt.NDArray[np.int32], quality: F
     ordered = rows[np.argsort(frames[rows], kind="stable")]
     parts = np.array_split(ordered, min(most, len(ordered)))
     return np.array([part[quality[part].argmax()] for part in parts], dtype=np.intp)
-
-
-def _sources(scan: ContentScan) -> list[str]:
-    where = f"{scan.key.kind}/{scan.key.content_id}"
-    return [where if np.isnan(time_s) else f"{where}@{time_s:.2f}" for time_s in scan.faces.time_s]

@@ -26,6 +26,7 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from pipelines.enroll.crop_writer import CropWriter
 from pipelines.enroll.report import ENROLLED
 from pipelines.enroll.stashbox_data import WorkSource
 from pipelines.enroll.stashbox_homes import box_folder, box_gates
@@ -326,6 +327,7 @@ class _Enrolment:
                 details={"gates": gates.counts, "left_out": report.left_out},
                 dtype=self._settings.index_dtype,
             )
+            CropWriter(self._settings, self._domain).tidy()
         facts = {
             "box": self._domain,
             "performers": len(plan.faces) + len(plan.kept),

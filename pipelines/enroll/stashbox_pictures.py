@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.enroll.crop_writer import CropWriter
 from pipelines.enroll.report import ENROLLED, EXAMPLES, small_jpeg
 from pipelines.enroll.stashbox_ledger import Ledger, SeenPicture
 from pipelines.errors import (
@@ -40,6 +41,7 @@ from pipelines.media.images import load_image
 from pipelines.scan_worker import LOOK_S, ScanStopped, open_scan_engine
 from pipelines.settings import Settings
 from pipelines.stash.records import StashBox
+from pipelines.stash.stashbox import domain_of
 from pipelines.stash.stashbox_connect import box_limiter
 from pipelines.stash.stashbox_images import WAITS_S, ImageFetcher
 from pipelines.stash.stashbox_records import BoxImage, BoxPerformer
@@ -91,6 +93,8 @@ class PictureLooker:
         self._pack = get_pack(settings.pack)
         self._engine = engine
         self.ledger = Ledger(run.ledger, self._pack.template_dim)
+        self._domain = domain_of(run.box)
+        self._crops = CropWriter(settings, self._domain)
         self._silent = 0
         self._fetcher = ImageFetcher(
             run.box.endpoint,
@@ -151,6 +155,7 @@ class PictureLooker:
         pictures: list[SeenPicture] = []
         frames: list[tuple[SeenPicture, Frame]] = []
         shown: dict[str, bytes] = {}
+        cut: dict[str, list[bytes]] = {}
         for image in _distinct(performer)[:MOST_PICTURES]:
             before = known.get(image.id)
             if before is not None and not before.open:
@@ -165,11 +170,12 @@ class PictureLooker:
             if frame is not None:
                 frames.append((picture, frame))
             if sum(f.shape[0] * f.shape[1] for _, f in frames) >= PIXELS_AT_ONCE:
-                shown |= self._analyse(frames)
+                shown |= self._analyse(frames, cut)
                 frames = []
-        shown |= self._analyse(frames)
+        shown |= self._analyse(frames, cut)
         self._choose(pictures)
         self._keep_examples(pictures, shown)
+        self._keep_crops(f"{self._domain}:{performer.id}", pictures, cut)
         self.ledger.write(
             self._run.number, performer.id, pictures, updated=performer.updated, facts=facts_of(performer)
         )
@@ -221,8 +227,8 @@ class PictureLooker:
             return frame
         return None
 
-    def _analyse(self, frames: Sequence[tuple[SeenPicture, Frame]]) -> dict[str, bytes]:
-        """Fills in the faces; returns a small JPEG of each picture, for the examples."""
+    def _analyse(self, frames: Sequence[tuple[SeenPicture, Frame]], cut: dict[str, list[bytes]]) -> dict[str, bytes]:
+        """Fills in the faces, and their pictures in `cut`; returns a small JPEG of each picture, for the examples."""
         if not frames:
             return {}
         self._checkpoint()
@@ -230,6 +236,7 @@ class PictureLooker:
         shown = {}
         for (picture, frame), faces in zip(frames, engine.analyze([f for _, f in frames]), strict=True):
             picture.faces = list(faces)
+            cut[picture.image_id] = self._crops.cut(frame, [face.box.tolist() for face in faces])
             shown[picture.image_id] = small_jpeg(cut_face(frame, faces[0].box.tolist()) if faces else frame)
         return shown
 
@@ -263,6 +270,14 @@ class PictureLooker:
             if jpeg and (not folder.is_dir() or len(list(folder.iterdir())) < EXAMPLES):
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / f"{picture.image_id}.jpg").write_bytes(jpeg)
+
+    def _keep_crops(
+        self, universal_id: str, pictures: Sequence[SeenPicture], cut: Mapping[str, Sequence[bytes]]
+    ) -> None:
+        for picture in pictures:
+            if picture.reason == ENROLLED and picture.chosen >= 0 and picture.image_id in cut:
+                face = picture.faces[picture.chosen]
+                self._crops.keep(universal_id, face, cut[picture.image_id][picture.chosen])
 
     def _fetch(self, image: BoxImage) -> bytes | Exception:
         try:

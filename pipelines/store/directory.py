@@ -1,13 +1,13 @@
 """The directory of who is enrolled: pages of people, search by name, one person with sources and pictures.
 
-Lives here: reading one version of the performer database for people to look at. Nothing about templates or searching
-faces. Names are compared without case and accents; whoever is on the exclusion list is shown as such.
+Lives here: reading one version of the performer database for people to look at. Nothing about searching faces.
+Names are compared without case and accents; whoever is on the exclusion list is shown as such.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import DatabaseMissing
+from pipelines.store.coverage import coverage
+from pipelines.store.face_crops import face_key
 from pipelines.store.people import having
 from pipelines.store.performers import PerformerDatabase
+from pipelines.store.tables import template_values
 
 MOST_FACES = 500
 """Pictures that are named for one person; sources give 20 at most, enrolled folders as many as there are."""
@@ -86,7 +89,8 @@ class Directory:
             return None
         (known,) = self._people.take(pa.array(rows[:1])).to_pylist()
         (entry,) = self._entries(rows[:1], self._on_list())
-        return {**known, **entry, "pictures": self._pictures(int(rows[0]))}
+        faces = self._pictures(int(rows[0]))
+        return {**known, **entry, "pictures": faces[:MOST_FACES], "coverage": asdict(coverage(faces))}
 
     def _on_list(self) -> npt.NDArray[np.bool_]:
         excluded = [universal_id for one in self._database.excluded() for universal_id in one.ids]
@@ -95,18 +99,25 @@ class Directory:
     def _entries(self, rows: I64, on_list: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
         columns = ["universal_id", "name", "ids", "country", "image_url"]
         people = self._people.select(columns).take(pa.array(rows)).to_pylist()
-        sources = self._sources_of(rows)
+        entries = self._entries_of(rows)
         return [
-            {**known, "faces": int(self._faces[row]), "sources": sources[row], "excluded": bool(on_list[row])}
+            {
+                **known,
+                "faces": int(self._faces[row]),
+                "sources": list(dict.fromkeys(source for source, _ in entries[row])),
+                "entries": entries[row],
+                "excluded": bool(on_list[row]),
+            }
             for known, row in zip(people, rows.tolist(), strict=True)
         ]
 
-    def _sources_of(self, rows: I64) -> dict[int, list[str]]:
+    def _entries_of(self, rows: I64) -> dict[int, list[tuple[str, str]]]:
+        """Returns source and universal id of every entry of each person."""
         chosen = self._members.filter(pc.is_in(self._members["row"], value_set=pa.array(rows.astype(np.int32))))
-        found: dict[int, list[str]] = {int(row): [] for row in rows}
-        for row, source in zip(chosen["row"].to_pylist(), chosen["source"].to_pylist(), strict=True):
-            if source not in found[row]:
-                found[row].append(source)
+        found: dict[int, list[tuple[str, str]]] = {int(row): [] for row in rows}
+        columns = (chosen[name].to_pylist() for name in ("row", "source", "universal_id"))
+        for row, source, universal_id in zip(*columns, strict=True):
+            found[row].append((source, universal_id))
         return found
 
     def _rows_of(self, source: str) -> npt.NDArray[np.int32]:
@@ -159,22 +170,23 @@ class Directory:
             np.add.at(faces, rows, counts.field("counts").to_numpy()[known])
         return faces
 
-    def _faces_of(self, source: str, columns: list[str]) -> pa.Table:
-        table = self._database.source_faces(source, self.version, columns)
+    def _faces_of(self, source: str, columns: list[str], owner: str | None = None) -> pa.Table:
+        table = self._database.source_faces(source, self.version, columns, owner=owner)
         if table is None:
             raise DatabaseMissing(f"The faces of {source} are gone.", "The version may have been removed just now.")
         return table
 
     def _pictures(self, row: int) -> list[dict[str, Any]]:
-        """Returns where the faces of a person come from, the best first."""
+        """Returns where the faces of a person come from, the best first; `key` is their `face_key`."""
         own = self._members.filter(pc.equal(self._members["row"], row)).to_pylist()
-        columns = ["universal_id", "source", "quality", "yaw_deg", "detection_score"]
+        columns = ["universal_id", "source", "quality", "yaw_deg", "detection_score", "template"]
         pictures: list[dict[str, Any]] = []
         for member in own:
-            table = self._faces_of(member["source"], columns)
-            found = table.filter(pc.equal(table["universal_id"], member["universal_id"]))
-            pictures += [{**face, "origin": member["source"]} for face in found.to_pylist()]
-        return sorted(pictures, key=lambda face: -(face["quality"] or 0.0))[:MOST_FACES]
+            found = self._faces_of(member["source"], columns, member["universal_id"])
+            keys = [face_key(template) for template in template_values(found["template"])]
+            faces = found.drop_columns(["template"]).to_pylist()
+            pictures += [{**f, "key": key, "origin": member["source"]} for f, key in zip(faces, keys, strict=True)]
+        return sorted(pictures, key=lambda face: -(face["quality"] or 0.0))
 
 
 def _members(folder: Path) -> pa.Table:

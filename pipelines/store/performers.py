@@ -12,10 +12,10 @@ gallery can do is `pipelines.faces.gallery`; where faces come from is for the en
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -144,17 +144,40 @@ class PerformerDatabase:
             found.append(table if columns is None else table.select(list(columns)))
         return pa.concat_tables(found)
 
+    def entries(self, source: str) -> set[str]:
+        """Returns the universal ids of all entries of a source in any version that can be read."""
+        found: set[str] = set()
+        for version in self.versions():
+            with suppress(OSError, pa.ArrowException):
+                members = pq.read_table(
+                    self.root / version / "members.parquet",
+                    columns=["universal_id"],
+                    filters=pc.field("source") == source,
+                )
+                found.update(members["universal_id"].to_pylist())
+        return found
+
     def source_performers(self, source: str, version: str | None = None) -> pa.Table | None:
         """Returns what a source gave, PERFORMER_SCHEMA; None when it is not in the version."""
         path = shard_folder(self._folders.folder(version), source) / SHARD_FILES[0]
         return _read(path) if path.exists() else None
 
     def source_faces(
-        self, source: str, version: str | None = None, columns: Sequence[str] | None = None
+        self,
+        source: str,
+        version: str | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        owner: str | None = None,
     ) -> pa.Table | None:
-        """Returns the faces that a source gave, see `face_schema`; None when it is not in the version."""
+        """Returns the faces that a source gave, see `face_schema`; None when it is not in the version.
+
+        Args:
+            owner: only of this entry, by its universal id.
+        """
         path = shard_folder(self._folders.folder(version), source) / SHARD_FILES[1]
-        return _read(path, columns) if path.exists() else None
+        wanted = None if owner is None else pc.field("universal_id") == owner
+        return _read(path, columns, wanted) if path.exists() else None
 
     def enrolled_faces(self, pack: ModelPack, source: str | None = None) -> EnrolledFaces:
         """Returns the faces of the current version, of all sources by default. Raises like `load`."""
@@ -380,6 +403,6 @@ def _batches(faces: Faces) -> Iterator[pa.RecordBatch]:
         raise InputError("There is no face to enrol.")
 
 
-def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def _read(path: Path, columns: Sequence[str] | None = None, wanted: Any = None) -> pa.Table:
     with readable(path):
-        return pq.read_table(path, columns=None if columns is None else list(columns), memory_map=True)
+        return pq.read_table(path, columns=None if columns is None else list(columns), filters=wanted, memory_map=True)

@@ -47,7 +47,8 @@ def folder(
 
 def enroll_with_progress(directory: Path, settings: Settings, *, replace: bool = False) -> EnrolmentReport:
     """Enrols a folder with a progress bar on stderr."""
-    from pipelines.enroll.folder import enroll_folder
+    from pipelines.enroll.crop_writer import CropWriter
+    from pipelines.enroll.folder import FOLDER_SOURCE, enroll_folder
     from pipelines.parts import open_engine
     from pipelines.store.performers import PerformerDatabase
 
@@ -60,6 +61,7 @@ def enroll_with_progress(directory: Path, settings: Settings, *, replace: bool =
             replace=replace,
             dtype=settings.index_dtype,
             max_megapixels=settings.max_image_megapixels,
+            crops=CropWriter(settings, FOLDER_SOURCE),
             progress=lambda step: bar.update(task, completed=step.done, total=step.total),
         )
 

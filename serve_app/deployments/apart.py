@@ -22,6 +22,8 @@ from pipelines.settings import Settings
 from serve_app.deployments.outcome import unwrap
 
 DOWNLOADS_KEPT_S = 86_400.0
+PORTRAIT_PX = 320
+"""Longest side of a portrait that is shown."""
 
 
 async def done_apart(work: Callable[..., Any], *args: Any, **more: Any) -> Any:
@@ -43,6 +45,33 @@ def verify(settings: Settings, version: str | None) -> dict[str, Any]:
 
     manifest = PerformerDatabase(settings.database_path).verify(version)
     return {"version": manifest.version, "files": len(manifest.files), "size_bytes": manifest.size_bytes}
+
+
+def portrait(settings: Settings, url: str) -> bytes:
+    """Returns the picture behind an address that a performer database names, as a small JPEG.
+
+    It is fetched like pictures of stash-boxes: from public hosts or those of the settings, no faster than a box is
+    asked, without a key. Raises MediaError leaves, UrlNotAllowed, LimitExceeded.
+    """
+    from urllib.parse import urlsplit
+
+    import cv2
+    import numpy as np
+
+    from pipelines.media.images import load_image
+    from pipelines.stash.records import StashBox
+    from pipelines.stash.stashbox_connect import box_limiter
+    from pipelines.stash.stashbox_images import ImageFetcher
+    from serve_app.answers import jpeg
+
+    box = StashBox(f"https://{urlsplit(url).netloc}/graphql", "")
+    fetcher = ImageFetcher(
+        "", box_limiter(settings, box), allowed_hosts=settings.stashbox_image_hosts, waits_s=(), most_bytes=32 << 20
+    )
+    frame = load_image(fetcher.fetch(url), max_megapixels=settings.max_image_megapixels)
+    scale = min(1.0, PORTRAIT_PX / max(frame.shape[:2]))
+    size = [max(1, round(side * scale)) for side in frame.shape[1::-1]]
+    return jpeg(np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def updates(settings: Settings, source: str | None) -> list[dict[str, Any]]:

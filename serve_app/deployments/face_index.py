@@ -172,6 +172,11 @@ class FaceIndex:
         """Returns one person. Raises PersonUnknown, and like `image` when nobody is served."""
         return await asyncio.to_thread(self._performers.person, self._serving().version, universal_id)
 
+    @returns_errors
+    async def faces(self, universal_id: str) -> dict[str, Any]:
+        """Returns one person with what can be shown of each enrolled face. Raises like `person`."""
+        return await asyncio.to_thread(self._performers.faces, self._serving().version, universal_id)
+
     async def version(self) -> str | None:
         """Returns the id of the version being served, None when there is none."""
         return self._gallery.version if self._gallery else None

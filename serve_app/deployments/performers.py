@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 
 from pipelines.errors import PersonUnknown, SourceUnknown, StashSenseError, VersionPinned, VersionUnknown
 from pipelines.settings import Settings
 from pipelines.store.directory import Directory
+from pipelines.store.face_crops import FaceCrops
 from pipelines.store.performers import PerformerDatabase
 
 
@@ -15,6 +17,7 @@ class Performers:
     """The database of one data folder. Thread-safe; keeps the directory of one version at a time."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._database = PerformerDatabase(settings.database_path)
         self._directory: Directory | None = None
         self._lock = Lock()
@@ -58,14 +61,42 @@ class Performers:
     def page(self, version: str, **question: Any) -> dict[str, Any]:
         """Returns a page of the people of a version, see `Directory.page`."""
         page = self._of(version).page(**question)
-        return {"version": page.version, "total": page.total, "people": page.people}
+        people = [{**person, "kept": self._kept(person.pop("entries"))} for person in page.people]
+        return {"version": page.version, "total": page.total, "people": people}
 
     def person(self, version: str, universal_id: str) -> dict[str, Any]:
         """Returns one person, see `Directory.person`. Raises PersonUnknown."""
         person = self._of(version).person(universal_id)
         if person is None:
             raise PersonUnknown(f"Nobody of {universal_id[:200]!r} is enrolled.", "GET /people lists who is.")
+        person["kept"] = self._kept(person.pop("entries"))
         return person
+
+    def faces(self, version: str, universal_id: str) -> dict[str, Any]:
+        """Returns one person like `person`, with what can be shown of each face.
+
+        Each of `pictures` has `seen`, an `enrolled_faces.Seen` where its scan has it, and `kept`, whether a small
+        picture of it is kept.
+        """
+        from pipelines.store.enrolled_faces import kept_pictures, seen_in
+        from pipelines.store.templates import ScanDataset
+
+        person = self.person(version, universal_id)
+        template_id = self._database.manifest(version).template_id
+        seen = seen_in(ScanDataset(self._settings.scans_path), template_id, person["pictures"])
+        kept = kept_pictures(self._settings.enrolled_crops_path, person["pictures"])
+        for face in person["pictures"]:
+            face["seen"] = seen.get((face["source"], face["key"]))
+            face["kept"] = (face["origin"], face["universal_id"], face["key"]) in kept
+        return person
+
+    def _kept(self, entries: Iterable[tuple[str, str]]) -> tuple[str, str, str] | None:
+        """Returns source, universal id and key of a face of a person that a picture is kept of."""
+        for source, universal_id in entries:
+            keys = FaceCrops(self._settings.enrolled_crops_path, source).keys(universal_id)
+            if keys:
+                return source, universal_id, min(keys)
+        return None
 
     def _of(self, version: str) -> Directory:
         with self._lock:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from pipelines.errors import MediaNotFound
-from serve_app.crops import LIVES_S, CropName, file_digest
+from pipelines.store.face_crops import FaceCrops
+from serve_app.crops import LIVES_S, CropName, file_digest, is_portrait
+from serve_app.deployments import apart
 from serve_app.schemas import ErrorAnswer
 from serve_app.services import Services, ServicesDep
 
@@ -22,14 +26,40 @@ router = APIRouter(prefix="/crops", tags=["identify"])
     },
 )
 async def crop(token: str, services: ServicesDep) -> Response:
-    """The best face of a person, as a link in an answer names it."""
+    """A face or a portrait, as a link in an answer names it."""
     name = services.crops.read(token)
-    picture = await services.crops.get(name)
-    if picture is None:
-        picture = await cut(name, services)
-        await services.crops.keep(name, picture)
+    if name.kind == "enrolled":
+        picture = await kept_face(name, services)
+    else:
+        picture = await services.crops.get(name) or await made(name, services)
     headers = {"Cache-Control": f"private, max-age={LIVES_S}, immutable", "X-Content-Type-Options": "nosniff"}
     return Response(picture, media_type="image/jpeg", headers=headers)
+
+
+async def kept_face(name: CropName, services: Services) -> bytes:
+    """Returns the picture that an enrolment kept. Raises MediaNotFound."""
+    source, universal_id, key = name.name.split(" ")
+    crops = FaceCrops(services.settings.enrolled_crops_path, source)
+    picture = await asyncio.to_thread(crops.get, universal_id, key)
+    if picture is None:
+        raise MediaNotFound("The picture of the face is not kept any more.", "Ask again.")
+    return picture
+
+
+async def made(name: CropName, services: Services) -> bytes:
+    """Returns a picture that is not there yet, and keeps it."""
+    picture = await (portrait if name.kind == "portrait" else cut)(name, services)
+    await services.crops.keep(name, picture)
+    return picture
+
+
+async def portrait(name: CropName, services: Services) -> bytes:
+    """Returns the picture that the performer database names of somebody. Raises MediaNotFound, MediaError leaves."""
+    person = await services.ask(services.index.person.remote(name.name))
+    if not is_portrait(person["image_url"], services.settings.stash_url):
+        raise MediaNotFound("No picture of the person is known.")
+    found: bytes = await apart.done_apart(apart.portrait, services.settings, person["image_url"])
+    return found
 
 
 async def cut(name: CropName, services: Services) -> bytes:

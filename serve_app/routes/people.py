@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 
 from pipelines.errors import InputError
+from serve_app.crops import CropName, enrolled_face, is_portrait, of_scan
 from serve_app.database_schemas import (
     Erased,
     EraseRequest,
@@ -20,7 +21,7 @@ from serve_app.database_schemas import (
 )
 from serve_app.deployments import apart
 from serve_app.schemas import ErrorAnswer, UniversalId
-from serve_app.services import ServicesDep
+from serve_app.services import Services, ServicesDep
 
 router = APIRouter(
     prefix="/people",
@@ -29,6 +30,28 @@ router = APIRouter(
 )
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "nobody of that id is enrolled"}}
 Id = Annotated[UniversalId, InPath()]
+
+
+def with_crop(services: Services, person: dict[str, Any]) -> dict[str, Any]:
+    """Returns a person with a link to a face that a picture is kept of."""
+    kept = person.pop("kept")
+    return {**person, "crop_url": services.crops.link(enrolled_face(*kept)) if kept else None}
+
+
+def with_picture(services: Services, face: dict[str, Any]) -> dict[str, Any]:
+    """Returns an enrolled face with a link to a picture of it: the kept one, else it is cut from where it was seen."""
+    seen = face.pop("seen")
+    if face.pop("kept"):
+        name: CropName | None = enrolled_face(face["origin"], face["universal_id"], face["key"])
+    else:
+        name = None if seen is None else of_scan(seen)
+    return {
+        **face,
+        "entity": seen and seen.kind,
+        "entity_id": seen and seen.content_id,
+        "time_s": seen and seen.time_s,
+        "crop_url": None if name is None else services.crops.link(name),
+    }
 
 
 @router.get("", response_model=PeoplePage)
@@ -42,7 +65,8 @@ async def people(
 ) -> Any:
     """People by name; of a search those first whose name begins with the text."""
     question = {"text": text, "source": source, "excluded": excluded, "offset": offset, "limit": limit}
-    return await services.ask(services.index.people.remote(question))
+    page = await services.ask(services.index.people.remote(question))
+    return {**page, "people": [with_crop(services, person) for person in page["people"]]}
 
 
 @router.get("/excluded")
@@ -72,8 +96,17 @@ async def include(
 
 @router.get("/{universal_id:path}", response_model=PersonAnswer, responses=UNKNOWN)
 async def person(universal_id: Id, services: ServicesDep) -> Any:
-    """Everything that is known of one person, by any id."""
-    return await services.ask(services.index.person.remote(universal_id))
+    """Everything that is known of one person, by any id, with pictures of enrolled faces as far as there are any."""
+    person = with_crop(services, await services.ask(services.index.faces.remote(universal_id)))
+    pictures = [with_picture(services, face) for face in person["pictures"]]
+    portrait = CropName("portrait", person["universal_id"])
+    named = is_portrait(person["image_url"], services.settings.stash_url)
+    return {
+        **person,
+        "pictures": pictures,
+        "portrait_url": services.crops.link(portrait) if named else None,
+        "portrait_kept": named and await services.crops.get(portrait) is not None,
+    }
 
 
 @router.post("/{universal_id:path}/erase", response_model=Erased, responses=UNKNOWN)

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.enroll.crop_writer import CropWriter
 from pipelines.enroll.folder import enroll_folder, local_id
 from pipelines.errors import InputError, PackMismatch
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gates import REASONS, Gates, choose_faces
 from pipelines.faces.identify import Identifier
 from pipelines.media.images import load_image
+from pipelines.settings import Settings
+from pipelines.store.face_crops import face_key
 from pipelines.store.performers import PerformerDatabase
+from pipelines.store.tables import template_values
 from tests.fakes.people import PACK, People, face
 
 
@@ -59,14 +63,18 @@ def test_a_second_run_adds_nothing(enrolled, engine, data):
 
 
 def test_new_photos_join_and_replace_starts_anew(engine, data, tmp_path, database):
-    folder = tmp_path / "in"
+    folder, crops = tmp_path / "in", CropWriter(Settings(data_dir=tmp_path), "folder")
     copy(data, folder / "Obama", "people/barack_obama/01.jpg")
-    enroll_folder(folder, engine, database)
+    enroll_folder(folder, engine, database, crops=crops)
     copy(data, folder / "Obama", "people/barack_obama/02.jpg")
     copy(data, folder / "Biden", "people/joe_biden/01.jpg")
-    report = enroll_folder(folder, engine, database)
+    report = enroll_folder(folder, engine, database, crops=crops)
     assert (report.performers, report.faces, report.new_performers, report.new_faces) == (2, 3, 1, 2)
     assert report.duplicates == 1
+    own = database.source_faces("folder", owner="local:obama")
+    assert crops.crops.keys("local:obama") == {face_key(t) for t in template_values(own["template"])}
+    for key in crops.crops.keys("local:obama"):
+        assert load_image(crops.crops.get("local:obama", key)).shape == (96, 96, 3)
     other = tmp_path / "other"
     copy(data, other / "Biden", "people/joe_biden/01.jpg")
     report = enroll_folder(other, engine, database, replace=True)

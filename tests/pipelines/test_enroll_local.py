@@ -26,8 +26,12 @@ from pipelines.jobs import JobContext, LocalEnrolRequest, job_type
 from pipelines.settings import Settings
 from pipelines.stash.limiter import Priority
 from pipelines.stash.retries import Retries
+from pipelines.store.directory import Directory
+from pipelines.store.enrolled_faces import kept_pictures, seen_in
+from pipelines.store.face_crops import FaceCrops
 from pipelines.store.performers import SourceInfo
 from pipelines.store.tables import face_table
+from pipelines.store.templates import ScanDataset
 from tests.fakes.people import PACK
 from tests.fakes.stash import FakeStash, Library
 from tests.pipelines.local_home import FANSDB, LISTINGS, STASHDB, Home, Scans, quick_library, stashdb
@@ -103,6 +107,19 @@ def test_pictures_scenes_images_and_galleries(home: Home):
     page = json.loads(Path(report.report_page).with_name("report.json").read_text())
     assert {row["reason"] for row in page["rows"]} == {"enrolled", "several_people"}
     json.dumps(report.to_dict())
+
+    crops = FaceCrops(home.settings.enrolled_crops_path, "stash")
+    assert [len(crops.keys(f"stash:{i}")) for i in (a, b, c, d)] == [1, 0, 0, 0], "of pictures only"
+    directory = Directory(home.database, home.database.current())
+    for performer, where in ((a, f"scene/{own}"), (b, f"scene/{theirs}"), (d, f"image/{image}")):
+        faces = directory.person(f"stash:{performer}")["pictures"]
+        assert kept_pictures(home.settings.enrolled_crops_path, faces) == {
+            ("stash", f"stash:{performer}", f["key"]) for f in faces if f["source"] == f"performer/{performer}/image"
+        }
+        seen = seen_in(ScanDataset(home.settings.scans_path), OPEN.template_id, faces)
+        assert {source.partition("@")[0] for source, _ in seen} == {where}
+        assert len(seen) == sum(f["source"].startswith(where) for f in faces)
+        assert all((one.time_s is None) == (one.kind == "image") for one in seen.values())
 
     (ann, *_, dan) = home.database.source_performers("stash").to_pylist()
     assert ann["ids"] == sorted([f"stash:{a}", stashdb("Ann"), "fansdb.cc:Ann-uuid"])

@@ -22,7 +22,9 @@ from pipelines.faces.catalogue import OPEN
 from pipelines.scan_worker import ScanStopped, ungrouped
 from pipelines.settings import Settings
 from pipelines.stash.records import StashBox
+from pipelines.stash.stashbox import domain_of
 from pipelines.stash.stashbox_records import BoxImage, BoxPerformer
+from pipelines.store.face_crops import FaceCrops, face_key
 from tests.fakes.people import face
 from tests.fakes.stashbox import FakeStashBox, Performer, World, sample_world
 
@@ -42,12 +44,13 @@ class Looking:
         self.going = folder / "run" / "x.going"
         self.going.touch()
         self.ledger = Ledger(folder, OPEN.template_dim)
+        self.stash_box = StashBox(box.endpoint, "", max_requests_per_minute=6_000_000)
+        self.settings = Settings(stashbox_requests_share=1.0, data_dir=folder)
 
     def look(self, *performers: Performer, number: int = 1, known: bool = False) -> dict[str, list[SeenPicture]]:
-        stash_box = StashBox(self.box.endpoint, "", max_requests_per_minute=6_000_000)
         gates = box_gates(OPEN)
-        run = BoxRun(number, self.folder, self.folder / "run", self.going, stash_box, gates, waits_s=(0.01,))
-        looker = PictureLooker(Settings(stashbox_requests_share=1.0, data_dir=self.folder), run, self.engine)
+        run = BoxRun(number, self.folder, self.folder / "run", self.going, self.stash_box, gates, waits_s=(0.01,))
+        looker = PictureLooker(self.settings, run, self.engine)
         self.rows = list(looker.look([(self.record(p), known) for p in performers]))
         return self.ledger.pictures([p.id for p in performers])
 
@@ -88,6 +91,9 @@ def test_whatever_is_wrong_with_a_picture_is_counted_and_the_others_are_enrolled
     assert reasons(found[3:]) == list(wrong.values())
     assert reasons(found[:2]) == ["enrolled", "enrolled"]
     assert {p.chosen for p in found[:2]} == {0}
+    crops = FaceCrops(looking.settings.enrolled_crops_path, domain_of(looking.stash_box))
+    enrolled = {face_key(p.faces[p.chosen].template) for p in found if p.chosen >= 0}
+    assert crops.keys(f"{domain_of(looking.stash_box)}:{obama.id}") == enrolled
     assert looking.rows[0]["faces"] == reasons(found).count("enrolled")
     assert not list((looking.folder / "run" / "marks").iterdir())
     shown = list((looking.folder / "run" / "examples" / "enrolled").iterdir())

@@ -17,6 +17,7 @@ from pipelines.faces.catalogue import OPEN
 from pipelines.match_contents import ContentMatcher
 from pipelines.rematch import rematch
 from pipelines.rematch_due import due
+from pipelines.store.face_crops import FaceCrops
 from pipelines.store.performers import PerformerDatabase
 from pipelines.store.recommendations import Finding, RecommendationStore
 from pipelines.store.sql import open_store
@@ -125,8 +126,12 @@ def test_what_enrolments_kept_goes_too(matched: Library) -> None:
     ledger = Ledger(box_folder(matched.settings, "stashdb.org", OPEN), OPEN.template_dim)
     ledger.write(1, "0001", [SeenPicture("a", "https://x")])
     ledger.write(1, "0002", [SeenPicture("b", "https://y")])
-    erase(matched.settings, ["stashdb.org:0001"])
+    crops = FaceCrops(matched.settings.enrolled_crops_path, "stashdb.org")
+    crops.put("stashdb.org:0001", "a", b"jpeg")
+    crops.put("stashdb.org:0002", "b", b"jpeg")
+    assert erase(matched.settings, ["stashdb.org:0001"]).crops == 1
     assert set(ledger.performers()) == {"0002"}
+    assert (crops.keys("stashdb.org:0001"), crops.keys("stashdb.org:0002")) == (set(), {"b"})
 
 
 def test_recommendations_that_name_somebody_go_too(matched: Library) -> None:

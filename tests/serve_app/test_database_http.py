@@ -17,8 +17,9 @@ import pytest
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.gallery import Performer
 from pipelines.faces.templates import unit
+from pipelines.store.face_crops import FaceCrops, face_key, forget_faces
 from pipelines.store.performers import PerformerDatabase, SourceInfo
-from pipelines.store.tables import face_table
+from pipelines.store.tables import face_table, template_values
 from tests.fakes.releases import release_server
 from tests.serve_app.conftest import Serving, until
 
@@ -30,7 +31,7 @@ def add_ghosts(database: PerformerDatabase) -> str:
     """Publishes a version with two invented people beside those who are enrolled."""
     people = [
         Performer(GHOST, "Zoë Ghost", ("Casper",), country="NL", ids=(ALSO,), birth_date="1980"),
-        Performer("stashdb.org:other", "Other Ghost"),
+        Performer("stashdb.org:other", "Other Ghost", image_url="http://127.0.0.1:9/ghost.jpg"),
     ]
     templates = unit(np.random.default_rng(5).standard_normal((3, OPEN.template_dim)).astype(np.float32))
     columns = {
@@ -185,9 +186,31 @@ def test_one_person_with_the_pictures_of_the_faces(client: httpx.Client, ghosts:
         assert (person["universal_id"], person["aliases"], person["birth_date"]) == (GHOST, ["Casper"], "1980")
         assert [p["source"] for p in person["pictures"]] == ["https://cdn.invalid/1.jpg", "https://cdn.invalid/0.jpg"]
         assert "template" not in json.dumps(person)
+        assert [p["crop_url"] for p in person["pictures"]] == [None, None]
+        assert (person["crop_url"], person["portrait_kept"]) == (None, False)
+        assert person["coverage"]["missing"] == ["few_faces", "no_left", "no_right"]
     unknown = client.get("/people/stashdb.org:nobody")
     assert (unknown.status_code, unknown.json()["error"]) == (404, "person_unknown")
     assert client.get("/people/nonsense").status_code == 422
+
+
+def test_enrolled_faces_are_shown_and_portraits_come_from_nowhere_private(
+    client: httpx.Client, ghosts: str, server: Serving
+):
+    (template,) = template_values(
+        server.database.source_faces("stashdb.org", ghosts, owner="stashdb.org:other")["template"]
+    )
+    crops = FaceCrops(server.data_dir / "enrolled-crops", "stashdb.org")
+    crops.put("stashdb.org:other", face_key(template), b"jpeg of a face")
+    (found,) = client.get("/people", params={"text": "Other Ghost"}).json()["people"]
+    person = client.get("/people/stashdb.org:other").json()
+    assert found["crop_url"] == person["crop_url"] == person["pictures"][0]["crop_url"]
+    shown = httpx.get(server.url + found["crop_url"])
+    assert (shown.content, shown.headers["Content-Type"]) == (b"jpeg of a face", "image/jpeg")
+    assert forget_faces(server.data_dir / "enrolled-crops", ["stashdb.org:other"]) == 1
+    assert httpx.get(server.url + found["crop_url"]).status_code == 404
+    refused = httpx.get(server.url + person["portrait_url"], timeout=60)
+    assert (refused.status_code, refused.json()["error"]) == (403, "url_not_allowed")
 
 
 def test_export_as_zip_and_into_a_folder(client: httpx.Client, ghosts: str, server: Serving):
