@@ -180,7 +180,7 @@ class CoverageAnswer(BaseModel):
     """What there is to recognise somebody by."""
 
     faces: int
-    left: int = Field(description="Faces turned 20 degrees and more to the left.")
+    left: int = Field(description="Faces turned 15 degrees and more to the left.")
     front: int
     right: int
     clear: int = Field(description="Faces of good quality.")

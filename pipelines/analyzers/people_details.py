@@ -12,6 +12,7 @@ from pipelines.analyzers.scene_details import BoxLink, Details, link
 from pipelines.analyzers.sources import Changes, Mark, Source
 from pipelines.errors import DatabaseError
 from pipelines.stash.records import Performer
+from pipelines.store.recommendation_records import digest
 
 if TYPE_CHECKING:
     from pipelines.analyzers.tools import Tools
@@ -93,6 +94,11 @@ def clock(time_s: float) -> str:
     minutes, seconds = divmod(int(time_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def seen_finding(universal_id: str) -> str:
+    """Returns the identity of the finding that somebody is seen in a scene and not tagged."""
+    return digest("seen", universal_id)
 
 
 class DatabaseChanges(Source):

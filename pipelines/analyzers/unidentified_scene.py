@@ -18,6 +18,7 @@ from pipelines.analyzers.people_details import (
     RejectionChanges,
     best_face,
     clock,
+    seen_finding,
 )
 from pipelines.analyzers.scene_details import Details, Named, SceneSummary, named, scene_summary, scene_title
 from pipelines.analyzers.sources import MatchChanges, StashChanges
@@ -170,7 +171,7 @@ class UnidentifiedScene(BaseAnalyzer[Absent, float]):
         return Finding(
             target_type="scene",
             target_id=scene.id,
-            finding=digest("seen", missing.universal_id),
+            finding=seen_finding(missing.universal_id),
             evidence=digest(match.stamp.file_fingerprint, performer.id if performer else None),
             title=scene_title(scene),
             summary=_summary(candidate),

@@ -299,6 +299,22 @@ class RecommendationStore:
         with self._store.reading() as session:
             return entity_ids(session, type_id, kind)
 
+    def close_findings(self, type_id: str, target: tuple[str, str], named: Collection[str], reason: str) -> list[int]:
+        """Closes pending findings about a target, kind and id, by their `finding`; returns their ids."""
+        with self._store.session() as session:
+            ids = list(session.scalars(select(RecommendationRow.id).where(*_about(type_id, target, named, "pending"))))
+            close(session, [RecommendationRow.id.in_(ids)], reason, self._now())
+            return ids
+
+    def open_findings(self, type_id: str, target: tuple[str, str], named: Collection[str], reason: str) -> list[int]:
+        """Opens again what `close_findings` has closed for that reason; returns the ids."""
+        with self._store.session() as session:
+            where = [*_about(type_id, target, named, "closed"), RecommendationRow.reason == reason]
+            rows = list(session.scalars(select(RecommendationRow).where(*where)))
+            for row in rows:
+                row.status, row.found, row.reason, row.updated_at = "pending", True, "", self._now()
+            return [row.id for row in rows]
+
     def close_vanished(self, type_id: str, kind: str, present: Collection[str], reason: str) -> int:
         """Closes what is about ids of a kind that are not among those that exist; returns how many.
 
@@ -313,6 +329,17 @@ class RecommendationStore:
                     about = [RecommendationRow.type == type_id, about_entities(kind, [gone])]
                     closed += close(session, about, reason.format(kind=kind, id=gone), self._now())
         return closed
+
+
+def _about(type_id: str, target: tuple[str, str], named: Collection[str], status: Status) -> list[ColumnElement[bool]]:
+    row = RecommendationRow
+    return [
+        row.type == type_id,
+        row.target_type == target[0],
+        row.target_id == target[1],
+        row.finding.in_(named),
+        row.status == status,
+    ]
 
 
 def _of_batch(batch_id: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -65,12 +66,15 @@ async def rejections(
 
 @router.post("", status_code=201)
 async def reject(request: RejectionRequest, services: ServicesDep) -> RejectionAnswer:
-    """Never suggest somebody here again, under none of their ids."""
+    """Never suggest somebody here again, under none of their ids; a recommendation that did is closed."""
     ids, name = await known(services, request.universal_id)
-    rejection = await services.jobs.ask_store(
-        lambda store: kept(store).add(request.kind, request.content_id, request.universal_id, ids, name)
-    )
-    return answer(rejection)
+
+    def keep(store: Store) -> Any:
+        rejection = kept(store).add(request.kind, request.content_id, request.universal_id, ids, name)
+        settle(store, "close", request.kind, request.content_id, rejection.ids)
+        return rejection
+
+    return answer(await services.jobs.ask_store(keep))
 
 
 @router.delete("")
@@ -80,9 +84,27 @@ async def unreject(
     content_id: Annotated[StashNumber, Query()],
     universal_id: Annotated[UniversalId, Query()],
 ) -> Forgotten:
-    """Forget a rejection, by any id of the person."""
-    removed = await services.jobs.ask_store(lambda store: kept(store).remove(kind, content_id, universal_id))
-    return Forgotten(removed=removed)
+    """Forget a rejection, by any id of the person; the recommendation that it closed is open again."""
+    ids, _ = await known(services, universal_id)
+
+    def forget(store: Store) -> int:
+        removed = kept(store).remove(kind, content_id, universal_id)
+        if removed:
+            settle(store, "open", kind, content_id, {universal_id, *ids})
+        return removed
+
+    return Forgotten(removed=await services.jobs.ask_store(forget))
+
+
+def settle(store: Store, what: Literal["close", "open"], kind: Kind, content_id: str, ids: Iterable[str]) -> None:
+    """Closes the recommendation of somebody who was rejected, or opens it again. There are some for scenes only."""
+    from pipelines.analyzers.people_details import seen_finding
+    from pipelines.analyzers.unidentified_scene import UnidentifiedScene
+    from pipelines.store.recommendations import RecommendationStore
+
+    recommendations = RecommendationStore(store)
+    change = recommendations.close_findings if what == "close" else recommendations.open_findings
+    change(UnidentifiedScene.id, (kind, content_id), [seen_finding(one) for one in ids], REJECTED)
 
 
 async def without_rejected(services: Services, kind: Kind, content_id: str, answer: dict[str, Any]) -> None:
@@ -100,6 +122,7 @@ async def without_rejected(services: Services, kind: Kind, content_id: str, answ
         answer["unknown"].append(person)
 
 
+REJECTED = "The person was rejected there."
 NAMING = ("universal_id", "name", "confidence", "score", "distance", "already_tagged", "country", "image_url")
 """What an answer says of a named person and not of an unknown one."""
 

@@ -65,6 +65,18 @@ def test_the_same_finding_never_comes_twice(kept: RecommendationStore):
     assert other.new == 1
 
 
+def test_one_finding_of_a_target_is_closed_and_opened_again(kept: RecommendationStore):
+    kept.apply(TYPE, 1, [finding("1", "a"), finding("1", "b"), finding("2", "a"), finding("3", "a")])
+    kept.dismiss([one.id for one in kept.page().recommendations if one.target_id == "3"], "forever")
+    (closed,) = kept.close_findings(TYPE, ("scene", "1"), ["a", "other"], "Rejected.")
+    assert (kept.get(closed).status, kept.get(closed).reason) == ("closed", "Rejected.")
+    assert kept.close_findings(TYPE, ("scene", "3"), ["a"], "Rejected.") == [], "what is dismissed stays so"
+    assert kept.open_findings(TYPE, ("scene", "1"), ["a"], "Another reason.") == []
+    kept.close_missing(TYPE, 2, "Not found.")  # a run of the analyzer meanwhile
+    assert kept.open_findings(TYPE, ("scene", "1"), ["a", "b"], "Rejected.") == [closed]
+    assert (kept.get(closed).status, kept.get(closed).reason) == ("pending", "")
+
+
 def test_pages_in_a_stable_order(kept: RecommendationStore):
     kept.apply(TYPE, 1, [finding(str(n), title=f"T{n % 3}", confidence=float(n % 5)) for n in range(1, 24)])
     for sort in ("confidence", "newest", "oldest", "title"):
