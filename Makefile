@@ -56,7 +56,7 @@ plugin: dev node_modules  ## Write dist/stash-sense.zip and dist/index.yml, whic
 	@$(BIN)/python plugin/pack.py
 
 test: dev models node_modules  ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: dev node_modules  ## Lint, format, types and import rules
 	$(BIN)/ruff check .
