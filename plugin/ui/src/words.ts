@@ -7,7 +7,7 @@ export const several = (value: number, one: string, more = `${one}s`): string =>
   `${count(value)} ${value === 1 ? one : more}`;
 
 export function bytes(value: number): string {
-  const units = ["B", "KB", "MB", "GB", "TB"];
+  const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) {
     value /= 1000;
@@ -45,8 +45,8 @@ export function ago(iso: string): string {
   return seconds < 45 ? "just now" : `${span(seconds)} ago`;
 }
 
-/** "decode_failed" -> "decode failed". */
-export const plain = (code: string): string => code.replace(/_/g, " ");
+/** "decode_failed" -> "decode failed", "failed.small_image" -> "failed: small image". */
+export const plain = (code: string): string => code.replace(/_/g, " ").replace(/\./g, ": ");
 
 /** "duplicate_scenes" -> "Duplicate scenes". */
 export const titled = (code: string): string => code.charAt(0).toUpperCase() + plain(code).slice(1);

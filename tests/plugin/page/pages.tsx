@@ -212,14 +212,12 @@ export const Navbar: React.FC = () => (
 );
 
 export const Pages: React.FC = () => (
-  <>
-    <Switch>
-      <Route path="/scenes/:id" component={Scene} />
-      <Route path="/images/:id" component={Image} />
-      <Route path="/galleries/:id" component={Gallery} />
-      <Route path="/performers/:id" component={Performer} />
-      <Route path="/settings">Settings of Stash</Route>
-    </Switch>
+  <Switch>
+    <Route path="/scenes/:id" component={Scene} />
+    <Route path="/images/:id" component={Image} />
+    <Route path="/galleries/:id" component={Gallery} />
+    <Route path="/performers/:id" component={Performer} />
+    <Route path="/settings">Settings of Stash</Route>
     <PluginRoutes />
-  </>
+  </Switch>
 );

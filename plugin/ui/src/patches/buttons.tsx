@@ -1,5 +1,6 @@
 // An Identify button on the pages of images, galleries and performers, for which Stash has no patch point: it is put
-// into their toolbars once these are there, and follows the router. Drawn inside of Stash's own tree, through a portal.
+// into their toolbars once these are there, and follows the router. Drawn inside of Stash's own tree, through a portal
+// from the bar's menu, which is on every page: Stash draws the routes of plugins only where no route of its own matches.
 import React from "react";
 import { Button, Modal } from "react-bootstrap";
 import ReactDOM from "react-dom";
@@ -25,7 +26,7 @@ const PLACES: Place[] = [
 ];
 
 export function addIdentifyButtons(): void {
-  api().patch.before("PluginRoutes", (props) => [
+  api().patch.before("MainNavBar.MenuItems", (props) => [
     {
       ...props,
       children: (

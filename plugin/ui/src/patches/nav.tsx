@@ -14,10 +14,13 @@ export function addNavButton(): void {
       children: (
         <>
           <Boundary quiet>
-            <NavLink className="nav-utility sense-nav" to={ROUTE} title="Stash Sense" aria-label="Stash Sense">
-              <span className="btn minimal btn-primary d-flex align-items-center h-100">
-                <Icon icon={faFaceSmile} />
-              </span>
+            <NavLink
+              className="nav-utility sense-nav btn minimal"
+              to={ROUTE}
+              title="Stash Sense"
+              aria-label="Stash Sense"
+            >
+              <Icon icon={faFaceSmile} />
             </NavLink>
           </Boundary>
           {props.children}

@@ -35,7 +35,7 @@ export function addSceneTab(): void {
           <>
             {props.children}
             {id ? (
-              <Tab.Pane eventKey={KEY} mountOnEnter unmountOnExit>
+              <Tab.Pane eventKey={KEY} mountOnEnter>
                 <Boundary key={id}>
                   <IdentifyPanel target={{ entity: "scene", id }} />
                 </Boundary>

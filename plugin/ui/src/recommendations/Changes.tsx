@@ -30,7 +30,7 @@ export const Changes: React.FC<{ changes: Change[] }> = ({ changes }) => {
                   {plain(change.entity)} {change.entity_id}
                   {change.title ? <div className="text-muted sense-small">{change.title}</div> : null}
                 </td>
-                <td>{change.field === "exists" ? "" : plain(change.field ?? "")}</td>
+                <td>{change.field === "exists" ? "" : fieldWords(change.field ?? "")}</td>
                 {change.field === "exists" ? (
                   <td colSpan={2}>
                     <Badge variant={change.after ? "success" : "danger"}>{change.after ? "is made" : "goes"}</Badge>
@@ -54,6 +54,19 @@ export const Changes: React.FC<{ changes: Change[] }> = ({ changes }) => {
     </>
   );
 };
+
+const FIELDS: Record<string, string> = {
+  rating100: "rating",
+  o_history: "O history",
+  primary_file_id: "primary file",
+  alias_list: "aliases",
+  height_cm: "height",
+  stash_ids: "stash-box ids",
+};
+
+/** "performer_ids" -> "performers". */
+const fieldWords = (field: string): string =>
+  FIELDS[field] ?? plain(field.replace(/_ids$/, "s").replace(/_id$/, "").replace(/ys$/, "ies"));
 
 const text = (value: unknown): string =>
   typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);

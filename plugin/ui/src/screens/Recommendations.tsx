@@ -71,6 +71,15 @@ const Reviewing: React.FC<ReviewingProps> = ({ filters, data, current, changed, 
     if (!current || typeof open === "number") return;
     set({ open: (open === "first" ? found[0] : found[found.length - 1])?.id ?? null });
   }, [current, open, found, set]);
+  // What comes after a decision may be closed by it, such as another pair of a scene that was merged: then what is next.
+  const rest = React.useRef<{ of: typeof found; ids: number[] }>();
+  React.useEffect(() => {
+    if (!rest.current || rest.current.of === found) return;
+    const listed = new Set(found.map((one) => one.id));
+    const next = rest.current.ids.find((id) => listed.has(id));
+    rest.current = undefined;
+    if (typeof open === "number" && !listed.has(open)) set({ open: next ?? null });
+  }, [found, open, set]);
   if (typeof open !== "number") return null;
   const at = found.findIndex((one) => one.id === open);
   const pages = Math.ceil(data.page.total / PAGE_SIZE);
@@ -82,8 +91,9 @@ const Reviewing: React.FC<ReviewingProps> = ({ filters, data, current, changed, 
   };
   const decided = () => {
     // What is decided leaves a list of what is pending: its neighbours are known before it goes.
-    const next = found[at + 1] ?? found[at - 1];
-    set({ open: next?.id ?? null });
+    const others = [...found.slice(at + 1), ...found.slice(0, Math.max(0, at)).reverse()].map((one) => one.id);
+    rest.current = { of: found, ids: others };
+    set({ open: others[0] ?? null });
     changed();
   };
   return (

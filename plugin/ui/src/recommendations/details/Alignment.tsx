@@ -37,13 +37,14 @@ export const AlignedTimelines: React.FC<{ scenes: SceneDetails[]; alignment: Ali
   const ids = scenes.map((scene) => scene.id);
   const asked = useAsk(async () => {
     const outcomes = await many(ids.map((id) => ({ mode: "stored_scene" as const, path: { id } })));
-    return outcomes.map((outcome) => outcome.output?.people ?? []);
+    return outcomes.map((outcome) => outcome.output?.people);
   }, ids.join(":"));
   const placed = place(scenes, alignment);
   const start = Math.min(...placed.map((one) => one.shift));
   const end = Math.max(...placed.map((one) => one.shift + one.durationS * one.scale), start + 1);
   const names = new Map<string, string>();
-  for (const person of asked.data?.flat() ?? []) names.set(personKey(person), shownName(person.name ?? "Unknown"));
+  for (const person of asked.data?.flatMap((people) => people ?? []) ?? [])
+    names.set(personKey(person), shownName(person.name ?? "Unknown"));
   const people = [...names.keys()].slice(0, MOST_PEOPLE);
   return (
     <section className="sense-block" aria-label="Timelines">
@@ -70,7 +71,11 @@ export const AlignedTimelines: React.FC<{ scenes: SceneDetails[]; alignment: Ali
           ))}
         </div>
       ) : asked.loading ? null : (
-        <p className="text-muted sense-small">Faces are shown here once the scenes are scanned.</p>
+        <p className="text-muted sense-small">
+          {asked.data?.every(Boolean)
+            ? "Nobody who is known was seen in them."
+            : "Faces are shown here once the scenes are scanned."}
+        </p>
       )}
     </section>
   );

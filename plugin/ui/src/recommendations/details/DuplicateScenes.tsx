@@ -17,10 +17,12 @@ const RELATIONS: Record<string, string> = {
   clip: "One is a part of the other",
   other_intro: "The same but for an opening or an ending",
   same_stash_id: "Both are linked to the same entry of a stash-box",
+  unproven: "A hint that the pictures do not prove",
   same_set: "Another take of the same set: not a duplicate",
 };
 
 const ids = (items: { id: string }[]): string[] => items.map((item) => item.id).sort();
+const letter = (place: number): string => String.fromCharCode(65 + place);
 const file = (scene: SceneDetails) => scene.files[0];
 
 export const FIELDS: Field<SceneDetails>[] = [
@@ -92,7 +94,7 @@ export const DuplicateScenes: React.FC<DetailProps<DuplicateScenesDetails>> = ({
             <div key={scene.id} className={`sense-half ${kept === scene.id ? "sense-half-kept" : ""}`}>
               <Cover id={scene.id} title={title} durationS={file(scene)?.duration_s ?? 0} />
               <div className="sense-half-head">
-                <strong>{String.fromCharCode(65 + number)}</strong> <SceneLink id={scene.id} title={title} />
+                <strong>{letter(number)}</strong> <SceneLink id={scene.id} title={title} />
               </div>
               <Keep
                 kept={kept === scene.id}
@@ -107,7 +109,7 @@ export const DuplicateScenes: React.FC<DetailProps<DuplicateScenesDetails>> = ({
       <div className="sense-columns">
         <Reasons title="Why these are duplicates" reasons={details.reasons} />
         <Reasons
-          title={`Why ${String.fromCharCode(65 + Math.max(0, sceneIds.indexOf(details.keeper.id)))} should stay`}
+          title={`Why ${letter(Math.max(0, sceneIds.indexOf(details.keeper.id)))} should stay`}
           reasons={details.keeper.reasons}
         />
         <Signals signals={details.signals} />
@@ -118,7 +120,7 @@ export const DuplicateScenes: React.FC<DetailProps<DuplicateScenesDetails>> = ({
         <Compare
           items={details.scenes}
           idOf={(scene) => scene.id}
-          titles={(scene) => `Scene ${scene.id}`}
+          titles={(scene) => `${letter(sceneIds.indexOf(scene.id))}, scene ${scene.id}`}
           fields={FIELDS}
           label="Fields of both scenes"
         />

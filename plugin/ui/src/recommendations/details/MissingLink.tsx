@@ -2,7 +2,7 @@
 import React from "react";
 import { Link } from "react-router-dom";
 import { shownName } from "../../locals";
-import { percent } from "../../words";
+import { percent, several } from "../../words";
 import { picture } from "../pictures";
 import type { MissingLinkDetails } from "../records";
 import { Reasons } from "./facts";
@@ -35,9 +35,15 @@ export const MissingLink: React.FC<DetailProps<MissingLinkDetails>> = ({ details
               </a>
             </dd>
             <dt>Sure to</dt>
-            <dd>{percent(details.confidence > 1 ? details.confidence / 100 : details.confidence)}</dd>
-            <dt>Scenes</dt>
-            <dd>{Array.isArray(details.scenes) ? details.scenes.length : String(details.scenes)}</dd>
+            <dd>{percent(details.confidence)}</dd>
+            <dt>In Stash</dt>
+            <dd>{several(performer.scene_count, "scene")}</dd>
+            {details.scenes.length ? (
+              <>
+                <dt>Seen in</dt>
+                <dd>{several(details.scenes.length, "scene")} of the performer</dd>
+              </>
+            ) : null}
           </dl>
         </div>
       </div>
