@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from pipelines.actions.base import ActionType, Change, Gone, Params, Plan, field_changes
-from pipelines.actions.snapshots import EntityKind, Snapshot, contents, name_of, snapshot
+from pipelines.actions.snapshots import PLURALS, EntityKind, Snapshot, contents, name_of, snapshot
 from pipelines.actions.union import by_age, dropped, single_fields, union
 from pipelines.stash.library import StashLibrary
 
@@ -116,7 +116,7 @@ def _changes(
     for kind, ids in keeper["contents"].items():
         after_ids = set(ids).union(*(one["contents"][kind] for one in sources))
         if len(after_ids) > len(ids):
-            changes.append(Change("performer", keeper["id"], f"{kind}s", len(ids), len(after_ids), title=title))
+            changes.append(Change("performer", keeper["id"], PLURALS[kind], len(ids), len(after_ids), title=title))
     for field, lost in dropped(keeper, sources, values).items():
         changes += [
             Change("performer", one["id"], field, one[field], None, destructive=True, title=name_of(one))

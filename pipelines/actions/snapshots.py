@@ -24,6 +24,7 @@ from pipelines.stash.limiter import Priority
 
 EntityKind = Literal["scene", "image", "gallery", "performer"]
 ContentName = Literal["scene", "image", "gallery"]
+PLURALS: dict[ContentName, str] = {"scene": "scenes", "image": "images", "gallery": "galleries"}
 Snapshot = dict[str, Any]
 
 NOW = Priority.INTERACTIVE

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines.actions.many import snapshots
-from pipelines.actions.snapshots import FIELDS, NOW, ContentName, EntityKind, Snapshot, contents, same, snapshot
+from pipelines.actions.snapshots import (
+    FIELDS,
+    NOW,
+    PLURALS,
+    ContentName,
+    EntityKind,
+    Snapshot,
+    contents,
+    same,
+    snapshot,
+)
 from pipelines.actions.steps import data_uri, input_of, links_of, performer_named, update, writable
 from pipelines.errors import StashNotFound, StashRejected
 from pipelines.stash.library import StashLibrary
@@ -324,9 +334,9 @@ class Undoing:
             await self.library.add_performers(kind, [one for one in there if one not in set(own[kind])], [made])
             missing = len(set(before) - set(there) - set(own[kind]))
             if missing:
-                self.conflict(kind, "", f"{missing} of {len(before)} {kind}s were deleted or untagged since.")
+                self.conflict(kind, "", f"{missing} of {len(before)} {PLURALS[kind]} were deleted or untagged since.")
             if there:
-                self.restored(source, f"{kind}s")
+                self.restored(source, PLURALS[kind])
 
     async def untag_contents(self, keeper: Snapshot, sources: Sequence[Snapshot]) -> None:
         """Takes the keeper of a merge off what only the merged-away performers were on."""

@@ -83,10 +83,14 @@ class DuplicateSceneFiles(BaseAnalyzer[Scene, Judged]):
         others = [file for file in scene.files if file.id != keeper.id]
         own = {one.file_id: one for one in score.scores}
         savings = sum(file.size_bytes for file in others)
-        why = ", ".join(own[keeper.id].reasons)
-        summary = (
-            f"{len(scene.files)} files; keep {keeper.basename or keeper.path} ({why}), which frees {size(savings)}."
-        )
+        kept = keeper.basename or keeper.path
+        if equal(scene.files):
+            why = "The files are equal, byte for byte: any one of them will do."
+            summary = f"{len(scene.files)} equal files; keep {kept}, the primary one, which frees {size(savings)}."
+        else:
+            facts_of_it = ", ".join(own[keeper.id].reasons)
+            why = f"Keep the file with {facts_of_it}."
+            summary = f"{len(scene.files)} files; keep {kept} ({facts_of_it}), which frees {size(savings)}."
         deleted = {
             "scene_id": scene.id,
             "keep_file_id": keeper.id,
@@ -103,7 +107,7 @@ class DuplicateSceneFiles(BaseAnalyzer[Scene, Judged]):
             ),
             keeper_file_id=keeper.id,
             savings_bytes=savings,
-            reasons=(*score.doubts, f"Keep the file with {why}."),
+            reasons=(*score.doubts, why),
             actions=offered,
         )
         return Finding(
@@ -124,6 +128,12 @@ def judge(files: Sequence[VideoFile]) -> Judged:
     scores = tuple(score_files(files))
     doubts, confidence = _doubts(files)
     return Judged(scores, best_file(files, scores), doubts, confidence)
+
+
+def equal(files: Sequence[VideoFile]) -> bool:
+    """Returns whether the files have the same content, as Stash's hashes of it say."""
+    hashes = {content_fingerprint(file) for file in files}
+    return len(hashes) == 1 and not hashes.pop().startswith("stat:")
 
 
 def facts(file: VideoFile) -> list[Any]:

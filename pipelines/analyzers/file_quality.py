@@ -58,9 +58,10 @@ def bits_per_pixel(file: VideoFile) -> float:
 def score_files(files: Sequence[VideoFile]) -> list[FileScore]:
     """Returns a score for each file. What is shorter than the longest by more than 2 % falls behind all that is not."""
     longest_s = max(file.duration_s for file in files)
-    most_pixels = max(file.width * file.height for file in files)
-    most_bits = max(min(bits_per_pixel(file), ENOUGH_BITS) for file in files)
-    newest = max(generation(file.video_codec) for file in files)
+    all_pixels = [file.width * file.height for file in files]
+    all_bits = [min(bits_per_pixel(file), ENOUGH_BITS) for file in files]
+    generations = [generation(file.video_codec) for file in files]
+    most_pixels, most_bits, newest = max(all_pixels), max(all_bits), max(generations)
     scores = []
     for file in files:
         pixels, bits = file.width * file.height, min(bits_per_pixel(file), ENOUGH_BITS)
@@ -72,8 +73,12 @@ def score_files(files: Sequence[VideoFile]) -> list[FileScore]:
         )
         if length < SAME_LENGTH:
             score *= 0.3 * length  # below what the worst whole file usually has: a cut is no copy
-        reasons = _reasons(file, length, pixels == most_pixels, bits == most_bits, newest)
-        scores.append(FileScore(file.id, round(score, 1), reasons))
+        best = {  # what all have speaks for none
+            "resolution": pixels == most_pixels > min(all_pixels),
+            "bits": bits == most_bits > min(all_bits),
+            "codec": generation(file.video_codec) == newest > min(generations),
+        }
+        scores.append(FileScore(file.id, round(score, 1), _reasons(file, length, best)))
     return scores
 
 
@@ -88,12 +93,10 @@ def best_file(files: Sequence[VideoFile], scores: Sequence[FileScore]) -> VideoF
     return ranked[0][0]
 
 
-def _reasons(file: VideoFile, length: float, largest: bool, richest: bool, newest: int) -> tuple[str, ...]:  # noqa: FBT001 - facts about one file
-    said = [f"{file.width} x {file.height}" + (", the highest resolution" if largest else "")]
-    codec = file.video_codec or "unknown codec"
-    said.append(f"{codec}" + (", the newest codec" if generation(file.video_codec) == newest > 1 else ""))
-    bits = bits_per_pixel(file)
-    said.append(f"{bits:.3f} bits per pixel" + (", the most that is seen" if richest and bits else ""))
+def _reasons(file: VideoFile, length: float, best: Mapping[str, bool]) -> tuple[str, ...]:
+    said = [f"{file.width} x {file.height}" + (", the highest resolution" if best["resolution"] else "")]
+    said.append((file.video_codec or "unknown codec") + (", the newest codec" if best["codec"] else ""))
+    said.append(f"{bits_per_pixel(file):.3f} bits per pixel" + (", the most that is seen" if best["bits"] else ""))
     if length < SAME_LENGTH:
         said.append(f"{100 * (1 - length):.0f} % shorter than the longest")
     return tuple(said)

@@ -153,7 +153,8 @@ def keeper_reasons(keeper: Performer, other: Performer) -> list[str]:
     if tagged(keeper) > tagged(other):
         reasons.append(f"tagged on {tagged(keeper)} scenes, images and galleries instead of {tagged(other)}")
     if len(keeper.stash_ids) > len(other.stash_ids):
-        reasons.append(f"{len(keeper.stash_ids)} links to stash-boxes instead of {len(other.stash_ids)}")
+        links = len(keeper.stash_ids)
+        reasons.append(f"{links} link{'s' * (links > 1)} to stash-boxes instead of {len(other.stash_ids)}")
     if keeper.has_image and not other.has_image:
         reasons.append("has a picture")
     if keeper.favorite and not other.favorite:

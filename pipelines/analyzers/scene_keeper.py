@@ -65,7 +65,7 @@ def _reasons(kept: Scene, others: Sequence[Scene], score: FileScore | None, long
         shorter = [o for o in others if o.files and max(f.duration_s for f in o.files) < SAME_LENGTH * longest_s]
         if shorter:
             said.append("it is the longer one")
-        said += [reason for reason in score.reasons if ", the " in reason] or list(score.reasons[:1])
+        said += [reason for reason in score.reasons if ", the " in reason]
     for has, what in (
         (lambda scene: bool(scene.stash_ids), "it is linked to a stash-box"),
         (lambda scene: scene.organized, "it is organized"),
@@ -75,4 +75,4 @@ def _reasons(kept: Scene, others: Sequence[Scene], score: FileScore | None, long
             said.append(what)
     if all(richness(kept) > richness(other) for other in others):
         said.append("more is known of it")
-    return said
+    return said or ["nothing tells them apart; it is the older scene"]

@@ -56,7 +56,15 @@ def score_pair(signals: Signals, proof: Proof | None, probability: float | None)
     confidence = _unproven(signals)
     if confidence < LEAST_SHOWN:
         return None
-    return Score(round(confidence, 1), "unproven", ("The pictures could not be compared.", *reasons))
+    return Score(round(confidence, 1), "unproven", (_why_unproven(proof), *reasons))
+
+
+def _why_unproven(proof: Proof | None) -> str:
+    if proof is None:
+        return "The pictures were not compared yet."
+    if proof.failure:
+        return "The pictures could not be compared."
+    return "Nothing is proven: the pictures were compared, and too little of them tells these scenes apart or together."
 
 
 def _unproven(signals: Signals) -> float:
