@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workers import FIRST, group
+
 REPOSITORY = Path(__file__).parents[1]
 CLEAR_LICENCES = (
     "MIT (Microsoft)",
@@ -108,3 +110,8 @@ def test_pure_rooms_import_neither_ray_nor_a_web_framework(room: str):
 def test_every_module_says_who_lives_there():
     for path in committed("pipelines/*.py", "serve_app/*.py", "cluster/*.py", "tests/bench/*.py"):
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(REPOSITORY)} has no docstring"
+
+
+def test_what_runs_first_in_two_processes_is_there():
+    files = [str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    assert set(FIRST) <= {group(path) for path in files}

@@ -6,6 +6,7 @@ gets SIGINT, and the fixture fails when anything of its process tree is left.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -35,6 +36,7 @@ from tests.fakes.stash import FakeStash, sample_library
 T = TypeVar("T")
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 30
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 STASH_KEY = "stash-key-of-the-tests"
 IN_THE_FILE = {"MAX_IMAGE_MEGAPIXELS": "20", "MAX_GALLERY_IMAGES": "4"}
 """Limits that the server reads from its settings file: those of the environment cannot be changed while it runs."""
@@ -103,11 +105,21 @@ def server_environment(data_dir: Path, port: int, models_dir: Path, **settings: 
 
 
 def launch(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Starts `python -m serve_app` in a session of its own."""
+    """Starts `python -m serve_app` in a session of its own; it stops when the tests end, however they do."""
     with log.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "serve_app"], env=environment, stdout=file, stderr=file, start_new_session=True
+            [sys.executable, "-m", "serve_app"],
+            env=environment,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=_stop_with_the_tests,  # noqa: PLW1509 - one system call
         )
+
+
+def _stop_with_the_tests() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def session_members(process: subprocess.Popen[bytes]) -> list[str]:

@@ -58,31 +58,29 @@ def test_work_returns_its_result_and_raises_its_error():
         run_stoppable(lambda _: 1 / 0)
 
 
-def test_a_signal_asks_the_work_to_stop(interrupt_soon):
+def test_a_signal_asks_the_work_to_stop():
     stopped = []
     with pytest.raises(Interrupted):
-        run_stoppable(lambda stop: stopped.append(until_stopped(stop)))
+        run_stoppable(lambda stop: stopped.append(interrupted_until_stopped(stop)))
     assert stopped == [True]
 
 
-def test_work_that_does_not_stop_is_left_behind(interrupt_soon, monkeypatch):
+def test_work_that_does_not_stop_is_left_behind(monkeypatch):
     monkeypatch.setattr(here, "GRACE_S", 0.2)
     release = threading.Event()
     with pytest.raises(Interrupted):
-        run_stoppable(lambda _: release.wait(30))
+        run_stoppable(lambda _: interrupt() or release.wait(30))
     release.set()
 
 
-def until_stopped(stop) -> bool:
+def interrupt() -> None:
+    """What Ctrl-C does; by the work itself, for before it begins the signal would end the tests."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupted_until_stopped(stop) -> bool:
+    interrupt()
     end = time.monotonic() + 10
     while not stop() and time.monotonic() < end:
         time.sleep(0.01)
     return stop()
-
-
-@pytest.fixture
-def interrupt_soon():
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    yield
-    timer.join()
