@@ -158,7 +158,10 @@ class JobType:
         resumable: whether it is started again after a crash.
         intervals: hours that a schedule may have; empty when it cannot be scheduled.
         due: "module:function" from Settings to a reason why the job should run now, or None; asked now and then by the
-            supervisor, so it and its imports must be light. Empty when there is no such reason.
+            supervisor, so it and its imports must be light. Types that share one get a reason each, by type. Empty
+            when there is no such reason.
+        due_priority: of a job that is due by itself; `priority` when unset.
+        yields_to: types of jobs that a job which is due by itself waits for.
     """
 
     id: str
@@ -173,6 +176,8 @@ class JobType:
     default_interval_hours: int | None = None
     intervals: tuple[int, ...] = ()
     due: str = ""
+    due_priority: Priority | None = None
+    yields_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
@@ -318,6 +323,9 @@ REGISTRY = _registry(
             params=AnalyzeRequest,
             default_interval_hours=168,
             intervals=(24, 72, 168, 720),
+            due="pipelines.analyzers.due:due",
+            due_priority=100,
+            yields_to=("scan", "rematch", *(f"analyze_{other.id}" for other in ANALYZERS)),
         )
         for analyzer in ANALYZERS
     ),

@@ -23,7 +23,7 @@ class SettingSpec:
     """One setting.
 
     Attributes:
-        type: "integer", "number", "string" or "list" (of strings).
+        type: "integer", "number", "boolean", "string" or "list" (of strings).
         optional: whether null is allowed.
         minimum, maximum: of a number, both allowed themselves.
         above: what a number must exceed; None when there is no such bound.
@@ -56,7 +56,13 @@ class SettingSpec:
     @property
     def allowed(self) -> str:
         """What values are allowed, in words."""
-        words = {"list": "a list of texts", "string": "a text", "integer": "a whole number", "number": "a number"}
+        words = {
+            "boolean": "true or false",
+            "integer": "a whole number",
+            "list": "a list of texts",
+            "number": "a number",
+            "string": "a text",
+        }
         said = f"one of {', '.join(self.choices)}" if self.choices else words[self.type]
         if self.minimum is not None:
             said += f" from {self.minimum:g} to {self.maximum:g}"

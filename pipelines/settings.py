@@ -140,6 +140,9 @@ class Settings(BaseSettings):
 
     scan_workers: int = _now("scan", 0, "Scan workers; 0 = one for each core.", ge=0, le=256)
     scan_niceness: int = _now("scan", 10, "How far scan workers stand back for requests.", ge=0, le=19)
+    analyze_after_scan: bool = _now(
+        "scan", True, "Start the analyzers by themselves after a scan that changed something."
+    )
 
     max_body_mb: int = _now("limits", 64, "Largest request body, in MB.", ge=1, le=4096)
     max_bodies_mb: int = _now("limits", 512, "Bodies of all requests under way, in MB.", ge=1, le=65_536)
@@ -206,6 +209,11 @@ class Settings(BaseSettings):
     def enrolled_crops_path(self) -> Path:
         """Folder of the small pictures of enrolled faces."""
         return self.data_dir / "enrolled-crops"
+
+    @property
+    def candidates_path(self) -> Path:
+        """Parquet file of the pairs of scenes that the last search for duplicates gave."""
+        return self.data_dir / "duplicates" / "candidates.parquet"
 
     @property
     def reports_path(self) -> Path:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.analyzers.registry import INFORMATIONAL
 from pipelines.store.recommendation_records import DismissalMode, RecommendationFilter, Sort, Status, TargetType
 from serve_app.schemas import COMPLETE
 
@@ -22,7 +23,9 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    type: list[TypeId] = Field([], max_length=50, description="Of one of these types.")
+    type: list[TypeId] = Field(
+        [], max_length=50, description="Of one of these types; by default of all but those that only inform."
+    )
     status: list[Status] = Field([], max_length=4, description="In one of these states.")
     target_type: TargetType | None = None
     target_id: str | None = Field(
@@ -40,6 +43,7 @@ class Wanted(BaseModel):
             target_id=self.target_id or None,
             q=self.q,
             min_confidence=self.min_confidence,
+            without_types=() if self.type else INFORMATIONAL,
         )
 
 
@@ -206,6 +210,7 @@ class RecommendationType(BaseModel):
     target_type: TargetType
     job: str
     actions: list[OfferedActionAnswer]
+    informational: bool = Field(description="Listed only where this type is asked for, and not counted in `pending`.")
     details: dict[str, Any] = Field(description="JSON schema of the details.")
     logic_version: int
     last_run: RunAnswer | None

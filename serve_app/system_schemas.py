@@ -16,7 +16,7 @@ class SettingAnswer(BaseModel):
     key: str
     category: Category
     description: str
-    type: Literal["integer", "number", "string", "list"]
+    type: Literal["integer", "number", "boolean", "string", "list"]
     optional: bool = Field(description="Whether null is allowed.")
     minimum: float | None
     maximum: float | None

@@ -95,7 +95,7 @@ def test_every_setting_says_what_it_is():
     for key, spec in SPECS.items():
         assert spec.description.endswith("."), key
         assert spec.category in get_args(Category), key
-        assert spec.type in {"integer", "number", "string", "list"}, key
+        assert spec.type in {"integer", "number", "string", "list", "boolean"}, key
         if spec.type in {"integer", "number"}:
             assert spec.above is not None or (spec.minimum is not None and spec.maximum is not None), key
         if not spec.secret and not spec.fixed:

@@ -56,9 +56,11 @@ class Scope:
 
     Attributes:
         subjects: ids; None means everything.
+        changed: whether a source gave anything new since the last complete run; always true by subject.
     """
 
     subjects: tuple[str, ...] | None
+    changed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class BaseAnalyzer(ABC, Generic[C, S]):
         details: model of `Finding.details`.
         actions: what can be done about its findings.
         whole: always evaluate everything at once, if anything changed.
+        informational: its findings are listed only where their type is asked for, and counted nowhere else.
+        follows: id of the analyzer whose runs give it something to read; it starts by itself after these.
         chunk_size: subjects in a scope.
         reconcile_days: how often everything is evaluated, for what no time of change tells.
         closing: why a finding is closed that is not found any more.
@@ -95,6 +99,8 @@ class BaseAnalyzer(ABC, Generic[C, S]):
     details: ClassVar[type[BaseModel]]
     actions: ClassVar[tuple[OfferedAction, ...]] = ()
     whole: ClassVar[bool] = False
+    informational: ClassVar[bool] = False
+    follows: ClassVar[str | None] = None
     chunk_size: ClassVar[int] = 500
     reconcile_days: ClassVar[float] = 7.0
     closing: ClassVar[str] = "No longer found: it was fixed or has changed."

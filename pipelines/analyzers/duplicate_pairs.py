@@ -13,18 +13,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipelines.analyzers.base import Failed
+from pipelines.analyzers.base import Failed, Scope
 from pipelines.analyzers.proving import proven
 from pipelines.analyzers.tools import Tools
 from pipelines.duplicates.calibration import duplicate_probability
-from pipelines.duplicates.candidates import Candidates, Signals, find_candidates
+from pipelines.duplicates.candidates import Signals, find_candidates
 from pipelines.duplicates.frame_table import FrameTable
 from pipelines.duplicates.groups import Edge, group_scenes
+from pipelines.duplicates.kept_candidates import ScenePairs, digest_of_search, pairs_of, read_pairs, write_pairs
 from pipelines.duplicates.proof import PROOF_VERSION
-from pipelines.duplicates.proof_store import ProofStore
+from pipelines.duplicates.proof_store import FilePair, ProofStore
 from pipelines.duplicates.scene_table import Links, SceneTable, SceneTableBuilder
 from pipelines.duplicates.score import Score, score_pair
-from pipelines.duplicates.types import Proof, ProofRequest, SceneVideo
+from pipelines.duplicates.types import Proof, ProofRequest, Relation, SceneVideo
 from pipelines.errors import MediaError
 from pipelines.machine import cores
 from pipelines.media.access import MediaAccess
@@ -58,22 +59,22 @@ class Pair:
     group: tuple[Scene, ...]
 
 
-async def find_pairs(tools: Tools, most_proofs: int) -> AsyncIterator[Sequence[Pair | Failed]]:
+async def find_pairs(tools: Tools, scope: Scope, most_proofs: int) -> AsyncIterator[Sequence[Pair | Failed]]:
     """Yields all pairs that are worth a score: first those that are known, then those decoded now.
 
     A pair whose group has grown comes again at the end. Scenes of pairs that have to wait come as Failed.
     """
-    table = await _listed(tools)
-    found = await tools.in_thread(lambda: _candidates(tools, table))
-    plan = await tools.in_thread(lambda: _plan(tools, table, found, most_proofs))
-    groups = _Groups(table, found)
+    pairs = await _candidates(tools, scope)
+    plan = await tools.in_thread(lambda: _plan(tools, pairs, most_proofs))
+    groups = _Groups(pairs)
     groups.add(plan.known)
     tools.progress(0, len(plan.todo))
     for known in _parts((row for row in plan.known if groups.worth(row)), KNOWN_A_BATCH):
         yield await _pairs(tools, known, groups)
     done = 0
     for rows in _parts(plan.todo, PAIRS_A_BATCH):
-        fresh = await _prove(tools, table, found, rows)
+        fresh = await _prove(tools, pairs, rows)
+        tools.worked += len(fresh)
         await tools.in_thread(lambda: groups.add(fresh))  # noqa: B023 - awaited here
         yield await _pairs(tools, [row for row in fresh if groups.worth(row)], groups)
         done += len(rows)
@@ -83,9 +84,26 @@ async def find_pairs(tools: Tools, most_proofs: int) -> AsyncIterator[Sequence[P
             return
     for grown in _parts(groups.grown(), KNOWN_A_BATCH):
         yield await _pairs(tools, grown, groups)
+    tools.waiting = plan.never_tried
     if plan.later:
-        waiting = {table.ids[place] for row in plan.later for place in (found.a[row], found.b[row])}
+        waiting = {scene for row in plan.later for scene in pairs.scenes(row)}
         yield [Failed(tuple(sorted(waiting, key=int)), f"{len(plan.later)} pairs of scenes wait for the next run.")]
+
+
+async def pairs_of_relation(tools: Tools, relation: Relation) -> AsyncIterator[Sequence[Pair | Failed]]:
+    """Yields the pairs of the last search whose kept proofs say this; without those with an equal stash-box entry."""
+    pairs = await tools.in_thread(lambda: read_pairs(tools.settings.candidates_path))
+    if pairs is None:
+        return
+    proofs = await tools.in_thread(lambda: ProofStore(tools.store, PROOF_VERSION).of_relation(relation))
+    rows = [
+        (row, proofs[files])
+        for row, files in enumerate(pairs.files())
+        if files in proofs and not pairs.found.stash_id[row]
+    ]
+    groups = _Groups(pairs)
+    for part in _parts(rows, KNOWN_A_BATCH):
+        yield await _pairs(tools, part, groups)
 
 
 def score(signals: Signals, proof: Proof | None) -> Score | None:
@@ -96,76 +114,102 @@ def score(signals: Signals, proof: Proof | None) -> Score | None:
 # --- candidates ------------------------------------------------------------------------------------------------------
 
 
-async def _listed(tools: Tools) -> SceneTable:
+async def _candidates(tools: Tools, scope: Scope) -> ScenePairs:
+    """Returns all pairs: those of the last search where nothing has changed since, else of a new one.
+
+    Where only what no search reads has changed, such as a title, Stash is listed and nothing is searched.
+    """
+    path = tools.settings.candidates_path
+    kept = await tools.in_thread(lambda: read_pairs(path))
+    if kept is not None and not scope.changed:
+        return kept
     builder = SceneTableBuilder()
     async for scene in tools.library.scenes(detail="pairing", page_size=LISTED_A_PAGE):
         builder.add(scene)
-    return await tools.in_thread(builder.table)
+    return await tools.in_thread(lambda: _searched(tools, builder.table(), kept))
 
 
-def _candidates(tools: Tools, table: SceneTable) -> Candidates:
+def _searched(tools: Tools, table: SceneTable, kept: ScenePairs | None) -> ScenePairs:
     place = {scene: number for number, scene in enumerate(table.ids)}
     person: dict[str, int] = {}
     seen = [
         (place[scene], person.setdefault(universal_id, len(person)))
-        for scene, universal_id in tools.matches.recognised("scene")
+        for scene, universal_id in sorted(tools.matches.recognised("scene"))
         if scene in place
     ]
     pairs = np.array(seen, np.int64).reshape(-1, 2)
-    frames = FrameTable.of(tools.scans, table)
-    return find_candidates(table, frames, Links(pairs[:, 0], pairs[:, 1]), threads=cores())
+    people = Links(pairs[:, 0], pairs[:, 1])
+    searched = digest_of_search(table, people, tools.scans.stamp())
+    if kept is not None and kept.searched == searched:
+        return kept
+    found = find_candidates(table, FrameTable.of(tools.scans, table), people, threads=cores())
+    fresh = pairs_of(table, found, searched)
+    write_pairs(tools.settings.candidates_path, fresh)
+    return fresh
 
 
 @dataclass(slots=True)
 class _Plan:
-    """What is known, or needs no pictures; rows to decode now; rows that have to wait."""
+    """What is known, or needs no pictures; rows to decode now; rows that have to wait.
+
+    Attributes:
+        never_tried: rows that wait and were never tried.
+    """
 
     known: list[Row] = field(default_factory=list)
     todo: list[int] = field(default_factory=list)
     later: list[int] = field(default_factory=list)
+    never_tried: int = 0
 
 
-def _plan(tools: Tools, table: SceneTable, found: Candidates, most_proofs: int) -> _Plan:
-    files = [(table.fingerprints[a], table.fingerprints[b]) for a, b in zip(found.a, found.b, strict=True)]
+def _plan(tools: Tools, pairs: ScenePairs, most_proofs: int) -> _Plan:
+    """Returns what to do with every pair. What failed before comes last, so that every run gets on."""
+    files = pairs.files()
     proofs = ProofStore(tools.store, PROOF_VERSION).get(pair for pair in files if all(pair))
     plan = _Plan()
+    fresh: list[int] = []
+    tried: list[int] = []
     for row, pair in enumerate(files):
         proof = proofs.get(pair)
         if proof is not None and not (proof.failure and proof.retryable):
             plan.known.append((row, proof))
-        elif found.stash_id[row] or not all(pair):
+        elif pairs.found.stash_id[row] or not all(pair):
             plan.known.append((row, None))
-        elif len(plan.todo) < most_proofs:
-            plan.todo.append(row)
         else:
-            plan.later.append(row)
+            (fresh if proof is None else tried).append(row)
+    rows = fresh + tried
+    plan.todo, plan.later = rows[:most_proofs], rows[most_proofs:]
+    plan.never_tried = max(0, len(fresh) - most_proofs)
     return plan
 
 
 # --- proofs ----------------------------------------------------------------------------------------------------------
 
 
-async def _prove(tools: Tools, table: SceneTable, found: Candidates, rows: Sequence[int]) -> list[Row]:
+async def _prove(tools: Tools, pairs: ScenePairs, rows: Sequence[int]) -> list[Row]:
     """Returns proofs of rows, and keeps them; fewer when it is asked to stop, or when scenes are gone."""
-    ids = {table.ids[place] for row in rows for place in (found.a[row], found.b[row])}
+    ids = {scene for row in rows for scene in pairs.scenes(row)}
     scenes = {scene.id: scene async for scene in tools.library.scenes(ids=sorted(ids, key=int), detail="scan")}
     access = media_access(tools.settings)
+    store = ProofStore(tools.store, PROOF_VERSION)
     results: list[Row] = []
+    unreachable: dict[FilePair, Proof] = {}
     requests: dict[tuple[str, str], tuple[int, ProofRequest]] = {}
     for row in rows:
-        a, b = (scenes.get(table.ids[place]) for place in (found.a[row], found.b[row]))
+        a, b = (scenes.get(scene) for scene in pairs.scenes(row))
         if a is None or b is None or not a.files or not b.files:
             continue
         try:
-            request = ProofRequest(_video(a, access), _video(b, access), found.signals(row).hints)
+            request = ProofRequest(_video(a, access), _video(b, access), pairs.found.signals(row).hints)
         except MediaError as error:
-            reason = f"{error.code}: {error.message}"
-            results.append((row, Proof("undecided", failure=reason, retryable=True, version=PROOF_VERSION)))
+            failed = Proof("undecided", failure=f"{error.code}: {error.message}", retryable=True, version=PROOF_VERSION)
+            unreachable[content_fingerprint(a.files[0]), content_fingerprint(b.files[0])] = failed
+            results.append((row, failed))
         else:
             requests[a.id, b.id] = row, request
 
     def prove() -> None:
-        store = ProofStore(tools.store, PROOF_VERSION)
+        store.put(unreachable)
         for some in proven(tools.settings, [request for _, request in requests.values()], tools.should_stop):
             store.put({(request.a.fingerprint, request.b.fingerprint): proof for request, proof in some})
             results.extend((requests[r.a.scene_id, r.b.scene_id][0], proof) for r, proof in some)
@@ -187,9 +231,9 @@ def _video(scene: Scene, access: MediaAccess) -> SceneVideo:
 class _Groups:
     """Which scenes are the same, as far as is known."""
 
-    def __init__(self, table: SceneTable, found: Candidates) -> None:
-        self._table = table
-        self._found = found
+    def __init__(self, pairs: ScenePairs) -> None:
+        self._pairs = pairs
+        self._found = pairs.found
         self._proofs: dict[int, Proof | None] = {}
         self._edges: list[Edge] = []
         self._told: dict[int, tuple[str, ...]] = {}
@@ -209,7 +253,7 @@ class _Groups:
         return self._found.signals(row)
 
     def ids(self, row: int) -> tuple[str, str]:
-        return self._table.ids[self._found.a[row]], self._table.ids[self._found.b[row]]
+        return self._pairs.scenes(row)
 
     def worth(self, row: Row) -> bool:
         """Whether a pair is shown at all."""

@@ -9,46 +9,31 @@ Lives here: the analyzer and what it says. The pairs and their proofs are `dupli
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.analyzers.base import BaseAnalyzer, Failed, OfferedAction, Scope
+from pipelines.analyzers.pair_details import (
+    AlignmentDetails,
+    SignalDetails,
+    alignment_details,
+    files_of,
+    keywords_of,
+    signal_details,
+)
 from pipelines.analyzers.scene_details import Details, SceneSummary, scene_summary, scene_title
 from pipelines.analyzers.scene_keeper import Keeper, choose_keeper
 from pipelines.analyzers.sources import MatchChanges, StashChanges
-from pipelines.stash.records import Scene, content_fingerprint
+from pipelines.stash.records import Scene
 from pipelines.store.recommendation_records import Finding, digest
 
 if TYPE_CHECKING:
     from pipelines.analyzers.duplicate_pairs import Pair
     from pipelines.analyzers.tools import Tools
     from pipelines.duplicates.score import Score
-    from pipelines.duplicates.types import Proof
 
 MOST_PROOFS = 2000
 """Pairs that one run decodes at most: some hours on two cores."""
-
-
-class AlignmentDetails(Details):
-    """How the scenes lie on each other, see `pipelines.duplicates.types.Alignment`."""
-
-    offset_s: float
-    speed: float
-    mirrored: bool
-    a: tuple[float, float]
-    b: tuple[float, float]
-
-
-class SignalDetails(Details):
-    """What was measured; None where it was not."""
-
-    stash_id: bool
-    phash_distance: int | None
-    frame_votes: int
-    pdq_distance: float | None
-    motion: float | None
-    faces_jaccard: float | None
-    metadata: tuple[str, ...]
 
 
 class KeeperDetails(Details):
@@ -91,10 +76,10 @@ class DuplicateScenes(BaseAnalyzer["Pair", "Score"]):
     """As of a re-match: with a core for the job itself too, it would never begin on two cores beside a server."""
     most_proofs: ClassVar[int] = MOST_PROOFS
 
-    async def candidates(self, tools: Tools, scope: Scope) -> AsyncIterator[Sequence[Pair | Failed]]:  # noqa: ARG002 - everything
+    async def candidates(self, tools: Tools, scope: Scope) -> AsyncIterator[Sequence[Pair | Failed]]:
         from pipelines.analyzers.duplicate_pairs import find_pairs
 
-        async for pairs in find_pairs(tools, self.most_proofs):
+        async for pairs in find_pairs(tools, scope, self.most_proofs):
             yield pairs
 
     def score(self, tools: Tools, candidates: Sequence[Pair]) -> Sequence[Score | Failed | None]:  # noqa: ARG002 - nothing is read
@@ -112,8 +97,8 @@ class DuplicateScenes(BaseAnalyzer["Pair", "Score"]):
             relation=score.relation,
             keeper=KeeperDetails(id=keeper.scene_id, reasons=keeper.reasons),
             reasons=score.reasons,
-            signals=_signals(pair),
-            alignment=_alignment(pair.proof),
+            signals=signal_details(pair.signals, pair.proof),
+            alignment=alignment_details(pair.proof),
             group=min((one.id for one in pair.group), key=int),
             actions=_actions(score.relation, keeper, other),
         )
@@ -121,34 +106,13 @@ class DuplicateScenes(BaseAnalyzer["Pair", "Score"]):
             target_type="scene",
             target_id=f"{pair.a.id}:{pair.b.id}",
             finding=digest("same footage"),
-            evidence=digest(_files(pair.a), _files(pair.b), score.relation),
+            evidence=digest(files_of(pair.a), files_of(pair.b), score.relation),
             title=f"{scene_title(pair.a)} / {scene_title(pair.b)}",
             summary=" ".join(score.reasons),
             confidence=score.confidence,
             details=details.model_dump(mode="json"),
-            keywords=tuple(_keywords(pair.a, pair.b)),
+            keywords=tuple(keywords_of(pair.a, pair.b)),
         )
-
-
-def _signals(pair: Pair) -> SignalDetails:
-    signals, proof = pair.signals, pair.proof
-    rules = (("studio and date", signals.studio_date), ("cast and duration", signals.cast_duration))
-    return SignalDetails(
-        stash_id=signals.stash_id,
-        phash_distance=signals.phash_distance,
-        frame_votes=signals.frame_votes,
-        pdq_distance=None if proof is None else proof.d,
-        motion=None if proof is None else proof.r,
-        faces_jaccard=signals.faces_jaccard,
-        metadata=tuple(name for name, holds in rules if holds),
-    )
-
-
-def _alignment(proof: Proof | None) -> AlignmentDetails | None:
-    if proof is None or proof.alignment is None or not proof.duplicate:
-        return None
-    where = proof.alignment
-    return AlignmentDetails(offset_s=where.offset_s, speed=where.speed, mirrored=where.mirrored, a=where.a, b=where.b)
 
 
 def _actions(relation: str, keeper: Keeper, other: Scene) -> dict[str, dict[str, Any]]:
@@ -158,15 +122,3 @@ def _actions(relation: str, keeper: Keeper, other: Scene) -> dict[str, dict[str,
         offered["merge_scenes"] = {"destination_id": keeper.scene_id, "source_ids": [other.id]}
     offered["delete_scene"] = {"scene_id": other.id, "delete_file": False, "file_ids": [f.id for f in other.files]}
     return offered
-
-
-def _files(scene: Scene) -> list[str]:
-    return sorted(content_fingerprint(file) for file in scene.files)
-
-
-def _keywords(*scenes: Scene) -> Iterator[str]:
-    for scene in scenes:
-        yield from (file.path for file in scene.files)
-        yield from (performer.name for performer in scene.performers)
-        if scene.studio is not None:
-            yield scene.studio.name

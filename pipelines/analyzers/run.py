@@ -46,6 +46,7 @@ class AnalysisReport:
         planned: subjects that this run found to be new or changed.
         evaluated: subjects, those that failed not counted.
         failed: subjects that are tried again; `errors` are some of the reasons.
+        worked, waiting: what a bounded run did of its costly work, and what it left to the next one.
         findings: what became of what was found.
         stopped: it was asked to end before everything was done.
     """
@@ -55,6 +56,8 @@ class AnalysisReport:
     planned: int = 0
     evaluated: int = 0
     failed: int = 0
+    worked: int = 0
+    waiting: int = 0
     errors: dict[str, str] = field(default_factory=dict)
     findings: Tally = field(default_factory=Tally)
     stopped: bool = False
@@ -65,6 +68,8 @@ class AnalysisReport:
             "planned": self.planned,
             "evaluated": self.evaluated,
             "failed": self.failed,
+            "worked": self.worked,
+            "waiting": self.waiting,
             **asdict(self.findings),
         }
 
@@ -170,7 +175,9 @@ class _Run:
             changed = await self._plan_changes(tools, state)
         if analyzer.whole:
             left_over = state is not None and state.unfinished
-            unfinished = await self._evaluate_whole(tools) if changed or left_over or self.report.full else False
+            new = changed or self.report.full
+            scope = Scope(None, changed=new or not await tools.in_thread(self._before_was_complete))
+            unfinished = await self._evaluate_whole(tools, scope) if new or left_over else False
         else:
             await self._evaluate_queue(tools)
             unfinished = False
@@ -179,6 +186,11 @@ class _Run:
         else:
             await tools.in_thread(lambda: self._analyzers.completed(analyzer.id, unfinished=unfinished))
         self.tell()
+
+    def _before_was_complete(self) -> bool:
+        """Whether the run before this one went through everything that it had planned."""
+        before = self._analyzers.runs(self._analyzer.id, limit=2)[1:]
+        return bool(before) and before[0].state == "done"
 
     # --- what has to be evaluated
 
@@ -255,14 +267,15 @@ class _Run:
             await tools.in_thread(lambda: self._keep(scope.subjects or (), failed, set(tools.gone)))  # noqa: B023 - awaited here
             self._done = (self._done[0] + len(part), len(due))
 
-    async def _evaluate_whole(self, tools: Tools) -> bool:
+    async def _evaluate_whole(self, tools: Tools, scope: Scope) -> bool:
         """Returns whether something was left over."""
         analyzer = self._analyzer
-        failed = await self._evaluate(tools, Scope(None))
+        failed = await self._evaluate(tools, scope)
         if failed is None:
             return True
         spare = (analyzer.target_type, sorted(failed)) if failed else None
         self.report.failed = len(failed)
+        self.report.worked, self.report.waiting = tools.worked, tools.waiting
         self.report.errors = dict(list(failed.items())[:10])
         self.report.findings.closed += await tools.in_thread(
             lambda: self._recommendations.close_missing(analyzer.id, self.report.run_id, analyzer.closing, spare=spare)

@@ -18,6 +18,7 @@ from pipelines.stash.watermark import OVERLAP, instant, updated_since
 
 if TYPE_CHECKING:
     from pipelines.analyzers.tools import Tools
+    from pipelines.duplicates.types import Relation
 
 MOST_SEEN = 20_000
 """Things of the overlap that are remembered; more than these are evaluated once more, which does no harm."""
@@ -126,6 +127,32 @@ class MatchChanges(Source):
         since = datetime.fromisoformat(mark["at"]) - OWN_OVERLAP if mark.get("at") else None
         found = await tools.in_thread(lambda: tools.matches.matched_since(self.kind, since))
         return advance(mark, ((one, at.isoformat()) for one, at in found), datetime.fromisoformat, OWN_OVERLAP)
+
+
+class ProofChanges(Source):
+    """Pairs of files of which the pictures said one thing, by the candidates and proofs that duplicate_scenes keeps."""
+
+    kind = "proof"
+
+    def __init__(self, relation: Relation) -> None:
+        self.name = f"{relation} proofs"
+        self._relation: Relation = relation
+
+    async def everything(self, tools: Tools) -> Changes:
+        return await self.changed(tools, {})
+
+    async def changed(self, tools: Tools, mark: Mark) -> Changes:
+        from pipelines.duplicates.kept_candidates import searched_in
+        from pipelines.duplicates.proof import PROOF_VERSION
+        from pipelines.duplicates.proof_store import ProofStore
+
+        proofs = ProofStore(tools.store, PROOF_VERSION)
+        stamp = await tools.in_thread(lambda: proofs.stamp(self._relation))
+        now = {
+            "proofs": stamp,
+            "candidates": await tools.in_thread(lambda: searched_in(tools.settings.candidates_path)),
+        }
+        return Changes([] if mark == now else [self._relation], now)
 
 
 def advance(

@@ -28,6 +28,8 @@ class Tools:
         should_stop: whether the run is to end; ask it several times a second in long work.
         progress: tells how far a scope is, as (done, total or None); by subject the run does so itself.
         gone: ids of the scope that Stash does not have any more.
+        worked, waiting: what a bounded evaluation of everything did of its costly work, and what it left over: as long
+            as it leaves some and gets on, the next run is queued by itself.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Tools:
         self.should_stop = should_stop
         self.progress = progress
         self.gone: set[str] = set()
+        self.worked = 0
+        self.waiting = 0
 
     @cached_property
     def matches(self) -> MatchStore:

@@ -182,7 +182,6 @@ class UnidentifiedScene(BaseAnalyzer[Absent, float]):
                 *((performer.name,) if performer else ()),
                 *(p.name for p in scene.performers),
                 *(file.path for file in scene.files),
-                *(f"also {one.name}" for one in candidate.unseen),
                 *(str(c.name) for c in person.candidates[:1]),
             ),
         )

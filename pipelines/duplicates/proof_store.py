@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import islice
 
-from sqlalchemy import and_, case, tuple_
+from sqlalchemy import and_, case, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pipelines.duplicates.types import WORKER_FAILED, Alignment, Proof
+from pipelines.duplicates.types import WORKER_FAILED, Alignment, Proof, Relation
 from pipelines.store.jobs import Clock, utc_now
 from pipelines.store.schema import SceneProofRow
 from pipelines.store.sql import Store
@@ -51,6 +51,23 @@ class ProofStore:
                 query = session.query(row).where(tuple_(row.file_a, row.file_b).in_(part), row.version == self._version)
                 found |= {(one.file_a, one.file_b): _proof(one) for one in query}
         return found
+
+    def of_relation(self, relation: Relation) -> dict[FilePair, Proof]:
+        """Returns all proofs that say that two files are this to each other."""
+        row = SceneProofRow
+        own = select(row).where(row.version == self._version, row.relation == relation)
+        with self._store.reading() as session:
+            return {(one.file_a, one.file_b): _proof(one) for one in session.scalars(own)}
+
+    def stamp(self, relation: Relation) -> str:
+        """Returns what changes with the proofs of a relation: their number and the newest time."""
+        row = SceneProofRow
+        own = select(func.count(), func.max(row.proven_at)).where(
+            row.version == self._version, row.relation == relation
+        )
+        with self._store.reading() as session:
+            number, newest = session.execute(own).one()
+        return f"{self._version} {number} {newest}"
 
     def put(self, proofs: Mapping[FilePair, Proof]) -> None:
         """Keeps proofs, in the place of older ones of the same pairs."""

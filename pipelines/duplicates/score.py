@@ -67,6 +67,11 @@ def _why_unproven(proof: Proof | None) -> str:
     return "Nothing is proven: the pictures were compared, and too little of them tells these scenes apart or together."
 
 
+def reasons_of(signals: Signals, proof: Proof) -> tuple[str, ...]:
+    """Returns in sentences what was measured of a pair, what the pictures say first."""
+    return (*_said_by_proof(proof), *_said_by_signals(signals))
+
+
 def _unproven(signals: Signals) -> float:
     distance = signals.phash_distance
     content = max(

@@ -172,6 +172,12 @@ class JobStore:
         with self._store.reading() as session:
             return [_job(row) for row in session.scalars(query)]
 
+    def newest(self, type_ids: Collection[str]) -> dict[str, Job]:
+        """Returns the newest job of each of these types that has any."""
+        last = select(func.max(JobRow.id)).where(JobRow.type.in_(type_ids)).group_by(JobRow.type)
+        with self._store.reading() as session:
+            return {row.type: _job(row) for row in session.scalars(select(JobRow).where(JobRow.id.in_(last)))}
+
     def queued(self) -> Sequence[Job]:
         """Returns the jobs that wait, in the order in which they are to begin: by priority, then by age."""
         query = select(JobRow).where(JobRow.state == "queued").order_by(JobRow.priority, JobRow.id)

@@ -30,6 +30,8 @@ def conditions(wanted: RecommendationFilter) -> Conditions:
     found: Conditions = []
     if wanted.types:
         found.append(row.type.in_(wanted.types))
+    if wanted.without_types:
+        found.append(row.type.not_in(wanted.without_types))
     if wanted.statuses:
         found.append(row.status.in_(wanted.statuses))
     if wanted.min_confidence is not None:

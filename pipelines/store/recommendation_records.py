@@ -136,6 +136,7 @@ class RecommendationFilter:
     Attributes:
         target_id: with a ":" exactly this target, else everything that is about this id (of `target_type`, if given).
         q: words that all must be in title, summary, names or paths.
+        without_types: types that are left out.
     """
 
     types: tuple[str, ...] = ()
@@ -144,6 +145,7 @@ class RecommendationFilter:
     target_id: str | None = None
     q: str = ""
     min_confidence: float | None = None
+    without_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [status for status in self.statuses if status not in STATUSES]

@@ -6,6 +6,7 @@ of processes may read and write at any time; see `scan_files` for the layout and
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -196,6 +197,12 @@ class ScanDataset:
             parts=len(snapshot.readers),
             newest=pc.max(table["scanned_at"]).as_py(),
         )
+
+    def stamp(self) -> str:
+        """Returns a digest that changes whenever what is stored does; nothing but names is read."""
+        with self._files.reading():
+            known = [self._files.read_list().model_dump_json(), *self._files.pending_names()]
+        return hashlib.blake2b("\n".join(known).encode(), digest_size=16).hexdigest()
 
     def pending_count(self) -> int:
         """Returns the number of scans in files of their own, without opening any."""

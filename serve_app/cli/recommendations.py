@@ -17,6 +17,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.analyzers.registry import INFORMATIONAL
 from pipelines.errors import InputError, NotWritable
 from pipelines.settings import Settings, load_settings
 from pipelines.store.recommendation_records import STATUSES, Recommendation, RecommendationFilter
@@ -152,7 +153,8 @@ def _filter(
     types: list[str] | None, statuses: list[str], text: str, min_confidence: float | None
 ) -> RecommendationFilter:
     given: Any = tuple(statuses)
-    return RecommendationFilter(tuple(types or ()), given, q=text, min_confidence=min_confidence)
+    without = () if types else INFORMATIONAL
+    return RecommendationFilter(tuple(types or ()), given, q=text, min_confidence=min_confidence, without_types=without)
 
 
 def _table(found: list[Recommendation]) -> Table:

@@ -114,7 +114,7 @@ class Supervisor:
         for job_id in await asyncio.to_thread(jobs.recover, self._resumable, own=own):
             logger.warning("jobs: job %d was found without a process", job_id)
         for type_id in await asyncio.to_thread(schedules.take_due):
-            await self._submit(jobs, type_id, "schedule")
+            await self._submit(jobs, type_id, "schedule", None)
         if time.monotonic() >= self._due_asked_at + DUE_EVERY_S:
             self._due_asked_at = time.monotonic()
             await self._submit_due(jobs)
@@ -132,18 +132,24 @@ class Supervisor:
     def _resumable(self, type_id: str) -> bool:
         return type_id in self._types and self._types[type_id].resumable
 
-    async def _submit(self, jobs: JobStore, type_id: str, by: str) -> None:
+    async def _submit(self, jobs: JobStore, type_id: str, by: str, priority: int | None) -> None:
         """Puts a job into the queue unless one of its type is there, which does the same work."""
         if type_id not in self._types:
             return
+        if priority is None:
+            priority = self._types[type_id].priority
         with suppress(JobConflict):
-            await asyncio.to_thread(jobs.submit, type_id, priority=self._types[type_id].priority, triggered_by=by)
+            await asyncio.to_thread(jobs.submit, type_id, priority=priority, triggered_by=by)
 
     async def _submit_due(self, jobs: JobStore) -> None:
         """Asks the types that know themselves when they are due; not twice for a reason for which they failed."""
         settings = await asyncio.to_thread(self._settings)
+        asked: dict[str, Mapping[str, str] | str | None] = {}
         for kind in self._types.values():
-            reason = await asyncio.to_thread(_reason_to_run, kind, settings) if kind.due else None
+            if kind.due and kind.due not in asked:
+                asked[kind.due] = await asyncio.to_thread(_reasons_to_run, kind, settings)
+            answer = asked.get(kind.due)
+            reason = answer.get(kind.id) if isinstance(answer, Mapping) else answer
             if reason is None:
                 continue
             newest = await asyncio.to_thread(jobs.list, (), kind.id, limit=1)
@@ -152,7 +158,7 @@ class Supervisor:
                 continue
             self._due_answered[kind.id] = reason
             logger.info("jobs: %s is due: %s", kind.id, reason)
-            await self._submit(jobs, kind.id, "change")
+            await self._submit(jobs, kind.id, "change", kind.due_priority)
 
     async def _start_all(self, jobs: JobStore, waiting: list[Job]) -> None:
         """Starts what there is room for, in order; says of the others what they wait for."""
@@ -161,11 +167,22 @@ class Supervisor:
             room.expect(run.kind, placed=run.claimed_at is not None, age_s=time.monotonic() - (run.claimed_at or 0))
         for job in waiting:
             kind = self._types.get(job.type)
-            reason = room.take(kind) if kind else f"This server knows no job type {job.type!r}."
+            reason = self._stands_back(job, kind, waiting) if kind else f"This server knows no job type {job.type!r}."
+            if kind and not reason:
+                reason = room.take(kind)
             if kind is None or reason:
                 await asyncio.to_thread(jobs.wait, job.id, reason)
             else:
                 await self._start(jobs, job, kind)
+
+    def _stands_back(self, job: Job, kind: JobType, waiting: list[Job]) -> str:
+        """Returns what a job that nobody asked for waits for."""
+        if job.triggered_by != "change":
+            return ""
+        others = [run.kind.id for run in self._runs.values()]
+        others += [other.type for other in waiting if other.priority < job.priority]
+        first = next((self._types[one] for one in others if one in kind.yields_to and one in self._types), None)
+        return "" if first is None else f"Waits for the end of: {first.title}"
 
     async def _start(self, jobs: JobStore, job: Job, kind: JobType) -> None:
         settings = await asyncio.to_thread(self._settings)
@@ -264,14 +281,14 @@ def reason_of(error: Exception) -> str:
     return f"The process of the job failed: {' '.join(str(error).split())[:500]}"
 
 
-def _reason_to_run(kind: JobType, settings: Settings) -> str | None:
+def _reasons_to_run(kind: JobType, settings: Settings) -> Mapping[str, str] | str | None:
     """Asks a type whether it is due. A fault of its own, such as an unreadable file, must not stop the others."""
     try:
-        reason: str | None = named_function(kind.due)(settings)
+        answer: Mapping[str, str] | str | None = named_function(kind.due)(settings)
     except (StashSenseError, ImportError, OSError) as error:
         logger.debug("jobs: %s cannot say whether it is due: %s", kind.id, error)
         return None
-    return reason
+    return answer
 
 
 async def _result(reference: Any) -> Any:

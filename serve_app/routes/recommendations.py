@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
 
-from pipelines.analyzers.registry import ANALYZERS
+from pipelines.analyzers.registry import ANALYZERS, INFORMATIONAL
 from serve_app.recommendation_schemas import (
     LARGEST_ID,
     BulkChanged,
@@ -72,11 +72,12 @@ async def recommendations(services: ServicesDep, wanted: PageQuery) -> Recommend
 
 @router.get("/counts")
 async def counts(services: ServicesDep) -> RecommendationCounts:
-    """How many there are, by type and status; every type is there."""
+    """How many there are, by type and status; every type is there. `pending` leaves out types that only inform."""
     found = await ask(services, lambda kept: kept.counts())
     types = {kind.id: StatusCounts() for kind in ANALYZERS}
     types |= {type_id: StatusCounts(**numbers) for type_id, numbers in found.items()}
-    return RecommendationCounts(types=types, pending=sum(one.pending for one in types.values()))
+    pending = sum(one.pending for type_id, one in types.items() if type_id not in INFORMATIONAL)
+    return RecommendationCounts(types=types, pending=pending)
 
 
 @router.get("/types")
@@ -182,6 +183,7 @@ def describe(kind: Any, last_run: Any, state: Any, waiting: int) -> Recommendati
         target_type=kind.target_type,
         job=f"analyze_{kind.id}",
         actions=[OfferedActionAnswer(id=a.id, title=a.title, destructive=a.destructive) for a in kind.actions],
+        informational=kind.informational,
         details=kind.details.model_json_schema(),
         logic_version=kind.logic_version,
         last_run=None if last_run is None else RunAnswer.model_validate(last_run, from_attributes=True),

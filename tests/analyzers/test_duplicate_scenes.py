@@ -13,6 +13,10 @@ import pytest
 from pipelines.actions import ACTIONS
 from pipelines.analyzers import duplicate_pairs
 from pipelines.analyzers.duplicate_scenes import DuplicateScenes, DuplicateScenesDetails
+from pipelines.analyzers.same_set_scenes import SameSetDetails, SameSetScenes
+from pipelines.duplicates.proof import PROOF_VERSION
+from pipelines.duplicates.proof_store import ProofStore
+from pipelines.duplicates.types import Proof
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import EngineOptions, FaceEngine
 from pipelines.media.video import SamplingPlan
@@ -151,6 +155,7 @@ def test_a_second_run_decodes_nothing_and_changes_nothing(home, monkeypatch):
     first = home.run(DuplicateScenes)
     assert first.findings.new >= 3
     monkeypatch.setattr(duplicate_pairs, "proven", None)  # a proof would fail
+    monkeypatch.setattr(duplicate_pairs, "find_candidates", None)  # and so would a search
     before = home.found()
     again = home.run(DuplicateScenes, full=True)
     assert (again.findings.new, again.findings.closed, again.failed) == (0, 0, 0)
@@ -170,12 +175,68 @@ def test_a_bounded_run_goes_on_where_it_was(home, monkeypatch):
     first = home.run(DuplicateScenes)
     assert asked == [1]
     assert first.failed > 0
+    assert (first.worked, first.waiting > 0) == (1, True)
     assert "wait for the next run" in next(iter(first.errors.values()))
-    for _ in range(20):
-        if home.run(DuplicateScenes).failed == 0:
-            break
+    monkeypatch.setattr(duplicate_pairs, "find_candidates", None)  # what was found is kept
+    waiting = [first.waiting]
+    while waiting[-1]:
+        asked_stash = home.asked(lambda: waiting.append(home.run(DuplicateScenes).waiting))
+        assert "findScenes" in asked_stash
+        assert waiting[-1] == waiting[-2] - 1
     assert set(asked) == {1}
     assert {"1:2", "4:9", "5:6"} <= set(home.statuses())
+
+
+def test_a_new_scene_is_searched_for_and_a_new_title_is_not(home, monkeypatch):
+    home.run(DuplicateScenes)
+    searches: list[int] = []
+    real = duplicate_pairs.find_candidates
+
+    def counted(table, *args, **options):
+        searches.append(len(table))
+        return real(table, *args, **options)
+
+    monkeypatch.setattr(duplicate_pairs, "find_candidates", counted)
+    first = home.library.scenes[1]
+    first.title = "Another title"
+    home.library.touch(first)
+    home.run(DuplicateScenes)
+    assert searches == []
+    assert any("Another title" in one.title for one in home.found())
+    home.library.add("scene", title="New")
+    home.run(DuplicateScenes)
+    assert searches == [10]
+
+
+def test_a_video_that_is_away_is_tried_again_after_all_others(home, monkeypatch):
+    """However many pairs cannot be read, a bounded run gets on, and in the end nothing is queued by itself."""
+    (home.settings.data_dir / "library" / LONG).unlink()
+    monkeypatch.setattr(DuplicateScenes, "most_proofs", 2)
+    reports = [home.run(DuplicateScenes)]
+    while reports[-1].waiting and len(reports) < 30:
+        reports.append(home.run(DuplicateScenes))
+    assert [one.waiting for one in reports] == sorted({one.waiting for one in reports}, reverse=True)
+    assert reports[-1].waiting == 0
+
+
+def test_another_take_is_listed_apart_and_only_informs(home, clips):
+    home.run(DuplicateScenes)
+    files = {str(n): f"oshash:{oshash(path)}" for n, path in enumerate(clips.values(), 1)}
+    take = Proof("same_set", 64.0, 0.2, 20.0, version=PROOF_VERSION)
+    ProofStore(home.store, PROOF_VERSION).put({(files["7"], files["8"]): take, (files["5"], files["6"]): take})
+    assert home.run(SameSetScenes).findings.new == 1
+    (one,) = home.found(types=("same_set_scenes",))
+    details = SameSetDetails.model_validate(one.details)
+    assert (one.target_id, one.confidence, details.actions) == ("7:8", 50.0, {})
+    assert "another take of the same set" in one.summary
+    assert SameSetScenes.actions == ()
+    assert home.run(SameSetScenes).planned == 0, "nothing new, nothing is looked at"
+    home.run(DuplicateScenes)
+    pair = [one for one in home.found(types=("duplicate_scenes",)) if one.target_id == "7:8" and one.status != "closed"]
+    assert pair == [], "it is no duplicate"
+    home.library.drop_scene(8)
+    home.run(DuplicateScenes, full=True)
+    assert home.run(SameSetScenes).findings.closed == 1
 
 
 def test_a_stopped_run_keeps_what_was_proven(home, monkeypatch):

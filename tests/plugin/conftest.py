@@ -95,7 +95,7 @@ def installation(
     data_dir.mkdir()
     shutil.copytree(enrolled, data_dir / "performer-db")
     (data_dir / "settings.toml").write_text(
-        f'frames_per_scene = 12\nrelease_sources = ["made-up={releases.document_url}"]\n'
+        f'frames_per_scene = 12\nanalyze_after_scan = false\nrelease_sources = ["made-up={releases.document_url}"]\n'
     )
     port = free_port()
     environment = server_environment(data_dir, port, models_dir, DECODE_WORKERS="1", SCAN_WORKERS="1")

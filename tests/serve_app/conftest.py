@@ -187,6 +187,7 @@ def server(
     for folder in (data_dir, root, outside):
         folder.mkdir()
     lines = [f"{name.lower()} = {value}" for name, value in IN_THE_FILE.items()]
+    lines.append("analyze_after_scan = false")
     lines += [f'stash_url = "{stash.url}"', f'stash_api_key = "{STASH_KEY}"']
     (data_dir / "settings.toml").write_text("\n".join(lines))
     port = free_port()

@@ -84,7 +84,14 @@ def due(settings: Settings) -> str | None:
     return path.read_text() if path.exists() else None
 
 
+def due_by_type(settings: Settings) -> dict[str, str]:
+    asked = settings.data_dir / "asked"
+    asked.write_text(f"{asked.read_text() if asked.exists() else ''}x")
+    return {"polite": "a scan", "polite_too": "a scan"}
+
+
 HERE = "tests.serve_app.job_types"
+POLITE = ("stubborn", "polite", "polite_too")
 TYPES = {
     kind.id: kind
     for kind in (
@@ -99,6 +106,10 @@ TYPES = {
         JobType("giant", "Fits nowhere", "", f"{HERE}:count", params=CountParams, resources={"CPU": 1000}),
         JobType("hog", "Takes all", "", f"{HERE}:stubborn", resources={"CPU": 2}),
         JobType("small", "Needs one", "", f"{HERE}:broken", workers={"CPU": 1}, priority=100),
+        *(
+            JobType(name, name, "", f"{HERE}:broken", due=f"{HERE}:due_by_type", due_priority=100, yields_to=POLITE)
+            for name in ("polite", "polite_too", "polite_never")
+        ),
         JobType("when_due", "Due by itself", "", f"{HERE}:broken", due=f"{HERE}:due"),
     )
 }

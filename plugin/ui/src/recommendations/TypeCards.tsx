@@ -34,7 +34,7 @@ const TypeCard: React.FC<{ type: TypeInfo; counts: StatusCounts }> = ({ type, co
     <Link className="card sense-card sense-type" to={`${ROUTE}?${search}`} data-type={type.id}>
       <h5 className="sense-card-title">{type.title}</h5>
       <div>
-        <span className="sense-big">{count(counts.pending)}</span> pending
+        <span className="sense-big">{count(counts.pending)}</span> {type.informational ? "to know" : "pending"}
       </div>
       <div className="progress sense-progress" aria-hidden="true">
         <div className="progress-bar bg-success" style={{ width: `${all ? (counts.resolved / all) * 100 : 0}%` }} />

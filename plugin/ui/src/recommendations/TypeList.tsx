@@ -14,7 +14,9 @@ interface Props {
 export const TypeList: React.FC<Props> = ({ filters, types, counts }) => {
   const { wanted, urlOf } = filters;
   const shown = wanted.status === "all" ? "pending" : wanted.status;
-  const all = types.reduce((sum, type) => sum + (counts[type.id]?.[shown] ?? 0), 0);
+  const all = types
+    .filter((type) => !type.informational)
+    .reduce((sum, type) => sum + (counts[type.id]?.[shown] ?? 0), 0);
   const entry = (id: string, title: string, number: number) => {
     const current = wanted.view === "list" && wanted.type === id;
     return (

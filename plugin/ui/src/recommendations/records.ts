@@ -33,7 +33,9 @@ export type Alignment = Schema<"details.AlignmentDetails">;
 export type BestFace = Schema<"details.BestFace">;
 export type Near = Schema<"details.Near">;
 
-export type DuplicateScenesDetails = Schema<"details.DuplicateScenesDetails">;
+/** Two scenes side by side; without a keeper they are no duplicates. */
+export type ScenePairDetails = Schema<"details.SameSetDetails"> &
+  Partial<Pick<Schema<"details.DuplicateScenesDetails">, "keeper" | "alignment" | "group">>;
 export type SceneFilesDetails = Schema<"details.DuplicateSceneFilesDetails">;
 export type DuplicatePerformersDetails = Schema<"details.DuplicatePerformersDetails">;
 export type DuplicateImagesDetails = Schema<"details.DuplicateImagesDetails">;

@@ -60,6 +60,7 @@ const Row: React.FC<{ setting: Setting; changed: () => void }> = ({ setting, cha
   const { doing, error, run } = useDoing();
   const [draft, setDraft] = React.useState<string>();
   const value = draft ?? shown(setting);
+  const choices = setting.type === "boolean" ? ["true", "false"] : setting.choices;
   const fixed = setting.fixed || setting.source === "env" || setting.source === "argument";
   const done = () => {
     setDraft(undefined);
@@ -85,7 +86,7 @@ const Row: React.FC<{ setting: Setting; changed: () => void }> = ({ setting, cha
         {setting.ignored_override ? <div className="sense-bad">{setting.ignored_override}</div> : null}
       </div>
       <div className="sense-setting-value">
-        {setting.choices.length && !fixed ? (
+        {choices.length && !fixed ? (
           <Form.Control
             as="select"
             custom
@@ -95,7 +96,7 @@ const Row: React.FC<{ setting: Setting; changed: () => void }> = ({ setting, cha
             disabled={doing}
             onChange={(event: React.ChangeEvent<HTMLInputElement>) => save(event.target.value)}
           >
-            {setting.choices.map((one) => (
+            {choices.map((one) => (
               <option key={one}>{one}</option>
             ))}
           </Form.Control>
@@ -147,6 +148,7 @@ function read(setting: Setting, text: string): unknown {
   if (setting.type === "list") return trimmed ? trimmed.split(",").map((one) => one.trim()) : [];
   if (!trimmed && setting.optional) return null;
   if (setting.type === "string") return trimmed;
+  if (setting.type === "boolean") return trimmed === "true";
   return Number.isFinite(Number(trimmed)) && trimmed ? Number(trimmed) : trimmed;
 }
 

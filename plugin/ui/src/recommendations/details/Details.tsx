@@ -4,19 +4,19 @@ import type {
   Details,
   DuplicateImagesDetails,
   DuplicatePerformersDetails,
-  DuplicateScenesDetails,
   MissingLinkDetails,
   SceneFilesDetails,
+  ScenePairDetails,
   UnidentifiedSceneDetails,
   UnknownPersonDetails,
 } from "../records";
 import { DuplicateImages } from "./DuplicateImages";
 import { DuplicatePerformers } from "./DuplicatePerformers";
-import { DuplicateScenes } from "./DuplicateScenes";
 import { Reasons } from "./facts";
 import type { DetailProps } from "./facts";
 import { MissingLink } from "./MissingLink";
 import { SceneFiles } from "./SceneFiles";
+import { ScenePair } from "./ScenePair";
 import { UnidentifiedScene } from "./UnidentifiedScene";
 import { UnknownPerson } from "./UnknownPerson";
 
@@ -24,7 +24,8 @@ export const DetailsOf: React.FC<DetailProps<Details>> = (props) => {
   const { details, ...rest } = props;
   switch (props.recommendation.type) {
     case "duplicate_scenes":
-      return <DuplicateScenes {...rest} details={details as DuplicateScenesDetails} />;
+    case "same_set_scenes":
+      return <ScenePair {...rest} details={details as ScenePairDetails} />;
     case "duplicate_scene_files":
       return <SceneFiles {...rest} details={details as SceneFilesDetails} />;
     case "duplicate_performers":

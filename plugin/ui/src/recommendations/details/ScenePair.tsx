@@ -1,8 +1,9 @@
-// Two scenes of the same footage side by side: what differs, how they lie on each other, which one to keep and why.
+// Two scenes side by side: what differs, what was seen; of the same footage also how they lie on each other, which one to
+// keep and why.
 import React from "react";
 import { bytes, clock, percent, plain } from "../../words";
 import { withKeeper } from "../keeper";
-import type { DuplicateScenesDetails, SceneDetails } from "../records";
+import type { SceneDetails, ScenePairDetails } from "../records";
 import { AlignedTimelines } from "./Alignment";
 import { Compare } from "./Compare";
 import type { Field } from "./Compare";
@@ -79,11 +80,12 @@ export const FIELDS: Field<SceneDetails>[] = [
   { name: "Organized", show: (one) => (one.organized ? "yes" : "no"), key: (one) => one.organized },
 ];
 
-export const DuplicateScenes: React.FC<DetailProps<DuplicateScenesDetails>> = ({ details, offered, offer }) => {
+export const ScenePair: React.FC<DetailProps<ScenePairDetails>> = ({ details, offered, offer }) => {
   const filesOf = (id: string) =>
     details.scenes.filter((scene) => scene.id === id).flatMap((scene) => scene.files.map((one) => one.id));
   const sceneIds = details.scenes.map((scene) => scene.id);
-  const kept = String(offered["merge_scenes"]?.["destination_id"] ?? details.keeper.id);
+  const { keeper } = details;
+  const kept = keeper ? String(offered["merge_scenes"]?.["destination_id"] ?? keeper.id) : undefined;
   return (
     <>
       <p className="lead sense-relation">{RELATIONS[details.relation] ?? plain(details.relation)}</p>
@@ -96,25 +98,29 @@ export const DuplicateScenes: React.FC<DetailProps<DuplicateScenesDetails>> = ({
               <div className="sense-half-head">
                 <strong>{letter(number)}</strong> <SceneLink id={scene.id} title={title} />
               </div>
-              <Keep
-                kept={kept === scene.id}
-                suggested={details.keeper.id === scene.id}
-                name={title}
-                keep={() => offer(withKeeper(offered, sceneIds, scene.id, filesOf))}
-              />
+              {keeper ? (
+                <Keep
+                  kept={kept === scene.id}
+                  suggested={keeper.id === scene.id}
+                  name={title}
+                  keep={() => offer(withKeeper(offered, sceneIds, scene.id, filesOf))}
+                />
+              ) : null}
             </div>
           );
         })}
       </div>
       <div className="sense-columns">
-        <Reasons title="Why these are duplicates" reasons={details.reasons} />
-        <Reasons
-          title={`Why ${letter(Math.max(0, sceneIds.indexOf(details.keeper.id)))} should stay`}
-          reasons={details.keeper.reasons}
-        />
+        <Reasons title={keeper ? "Why these are duplicates" : "What was seen"} reasons={details.reasons} />
+        {keeper ? (
+          <Reasons
+            title={`Why ${letter(Math.max(0, sceneIds.indexOf(keeper.id)))} should stay`}
+            reasons={keeper.reasons}
+          />
+        ) : null}
         <Signals signals={details.signals} />
       </div>
-      <AlignedTimelines scenes={details.scenes} alignment={details.alignment} />
+      <AlignedTimelines scenes={details.scenes} alignment={details.alignment ?? null} />
       <section className="sense-block">
         <h4>What differs</h4>
         <Compare
