@@ -14,9 +14,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.errors import DatabaseError, NotWritable
 from pipelines.faces.catalogue import get_pack
@@ -25,13 +27,14 @@ from pipelines.faces.templates import TemplateSpace
 from pipelines.folder_lock import alone_in
 from pipelines.match_contents import ContentMatcher
 from pipelines.settings import Settings
+from pipelines.store import forgetting
 from pipelines.store.face_crops import forget_faces
 from pipelines.store.match_table import forget_people
 from pipelines.store.matches import ContentMatch, ContentPerson, Key, MatchStore
 from pipelines.store.people import having
 from pipelines.store.performers import Erasure, PerformerDatabase
-from pipelines.store.recommendations import RecommendationStore
 from pipelines.store.rejections import RejectionStore
+from pipelines.store.scrubbing import Scrubber
 from pipelines.store.sql import open_store
 from pipelines.store.templates import ContentScan, ScanDataset
 
@@ -53,8 +56,13 @@ class ErasureReport:
         match_rows: people and candidates in the Parquet files of matches.
         seen_faces: that enrolments from stash-boxes kept to be quicker the next time.
         seen_performers: of Stash, of whom its enrolment kept something.
-        recommendations: that named somebody.
+        recommendations: that were about somebody.
         rejections: of somebody in scenes, images or galleries.
+        mentions: recommendations about other things, jobs and notes in which a neutral word took the place of a name.
+        actions: that lost their before-images, because these named somebody: they cannot be undone any more.
+        cleaned_actions: others of which only the words named somebody; they can be undone as before.
+        actions_left: that are under way and name somebody: erase again when they have ended.
+        exports: files of exports of the performer database below the data folder, whoever is in them.
         crops: pictures of faces: those of the people's enrolled faces, and all that answers named, whoever they show,
             because nothing says whose they are and they are cut anew when asked for.
     """
@@ -69,6 +77,11 @@ class ErasureReport:
     seen_performers: int
     recommendations: int
     rejections: int
+    mentions: int
+    actions: int
+    cleaned_actions: int
+    actions_left: int
+    exports: int
     crops: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,17 +109,55 @@ def erase(settings: Settings, ids: Iterable[str]) -> ErasureReport:
             matches = MatchStore(store)
             named = matches.naming(every)
             scanned = ScanDataset(settings.scans_path).erase_faces(_faces(settings, database, named, every))
+            rejected = RejectionStore(store).forget_people(every)
+            names = _names(database, every) | {one.name for one in rejected} | _named(named, every)
             people, candidates = matches.forget_people(every)
-            recommendations = RecommendationStore(store).forget_people(every)
-            rejections = RejectionStore(store).forget_people(every)
+            forgotten = forgetting.forget_people(store, Scrubber(every, names))
+            store.compact()
         finally:
             store.close()
         rows = sum(forget_people(path, every) for path in sorted(settings.matches_path.glob("*.parquet")))
         seen = _forget_enrolments(settings, every)
-        crops = _remove_crops(settings) + forget_faces(settings.enrolled_crops_path, every)
+        exports = _remove_exports(settings)
+        crops = _remove_pictures(settings) + forget_faces(settings.enrolled_crops_path, every)
         erasure = database.erase(every)
-    kept = (recommendations, rejections)
-    return ErasureReport(erasure, len(named), scanned, people, candidates, rows, *seen, *kept, crops)
+    actions = forgotten.actions
+    return ErasureReport(
+        database=erasure,
+        contents=len(named),
+        scanned_faces=scanned,
+        matches=people,
+        candidates=candidates,
+        match_rows=rows,
+        seen_faces=seen[0],
+        seen_performers=seen[1],
+        recommendations=forgotten.recommendations,
+        rejections=len(rejected),
+        mentions=forgotten.mentions,
+        actions=actions.dropped,
+        cleaned_actions=actions.cleaned,
+        actions_left=actions.left,
+        exports=exports,
+        crops=crops,
+    )
+
+
+def _names(database: PerformerDatabase, ids: Collection[str]) -> set[str]:
+    """Returns the names and aliases by which any version knows somebody."""
+    found: set[str] = set()
+    for version in database.versions():
+        try:
+            people = database.performers(version)
+        except DatabaseError:
+            continue
+        for one in people.filter(pa.array(having(people, ids))).select(["name", "aliases"]).to_pylist():
+            found |= {one["name"], *(one["aliases"] or ())}
+    return found
+
+
+def _named(named: Mapping[Key, ContentMatch], ids: Collection[str]) -> set[str]:
+    """Returns the names under which somebody was matched."""
+    return {p.name for match in named.values() for p in match.people if p.universal_id in ids and p.name}
 
 
 def _faces(
@@ -181,17 +232,28 @@ def _forget_enrolments(settings: Settings, ids: Collection[str]) -> tuple[int, i
     return erase_seen(settings, sorted(ids)), forget_performers(settings, ids)
 
 
-def _remove_crops(settings: Settings) -> int:
-    """Removes the pictures of faces that the server, reports and enrolments keep; returns how many."""
+def _remove_pictures(settings: Settings) -> int:
+    """Removes pictures of faces, and the reports with them, that server and enrolments keep; returns how many."""
     folders = (settings.data_dir / "crops", settings.reports_path, settings.portraits_path / "report")
     found = [path for folder in folders for path in folder.rglob("*.jpg")]
-    shown = settings.data_dir / "report.html"
+    texts = [path for folder in folders[1:] for path in folder.rglob("*") if path.suffix in {".html", ".json"}]
+    _unlink(settings, (*found, *texts, settings.data_dir / "report.html"))
+    return len(found)
+
+
+def _remove_exports(settings: Settings) -> int:
+    """Removes exports of the performer database: they are made anew when asked for; returns how many files."""
+    found = [path for path in (settings.data_dir / "exports").rglob("*") if path.is_file()]
+    _unlink(settings, found)
+    return len(found)
+
+
+def _unlink(settings: Settings, paths: Iterable[Path]) -> None:
     try:
-        for path in (*found, shown):
+        for path in paths:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise NotWritable(f"{settings.data_dir} cannot be written: {error}.") from error
-    return len(found)
 
 
 @contextmanager

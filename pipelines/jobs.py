@@ -311,6 +311,14 @@ REGISTRY = _registry(
         priority=0,
         due="pipelines.actions.unfinished:due",
     ),
+    JobType(
+        id="tidy_store",
+        title="Tidy the store",
+        description="Remove before-images of old actions, old closed recommendations and proofs that nothing reads.",
+        run="pipelines.tidying:run_job",
+        priority=100,
+        due="pipelines.tidying:due",
+    ),
     *(
         JobType(
             id=f"analyze_{analyzer.id}",

@@ -144,6 +144,8 @@ class Settings(BaseSettings):
         "scan", True, "Start the analyzers by themselves after a scan that changed something."
     )
 
+    undo_days: int = _now("limits", 365, "Days for which an action in Stash can be undone.", ge=1, le=36_500)
+    closed_days: int = _now("limits", 180, "Days for which closed recommendations are kept.", ge=1, le=36_500)
     max_body_mb: int = _now("limits", 64, "Largest request body, in MB.", ge=1, le=4096)
     max_bodies_mb: int = _now("limits", 512, "Bodies of all requests under way, in MB.", ge=1, le=65_536)
     max_image_megapixels: int = _now("limits", 100, "Largest picture, in megapixels.", ge=1, le=1000)

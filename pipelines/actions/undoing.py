@@ -112,7 +112,8 @@ class Undoing:
     # --- what is said
 
     def conflict(self, _kind: EntityKind, _one_id: str, sentence: str) -> None:
-        self.report.conflicts.append(sentence)
+        if sentence not in self.report.conflicts:
+            self.report.conflicts.append(sentence)
 
     def lost(self, sentence: str) -> None:
         self.report.lost.append(sentence)

@@ -143,6 +143,7 @@ def _searched(tools: Tools, table: SceneTable, kept: ScenePairs | None) -> Scene
     if kept is not None and kept.searched == searched:
         return kept
     found = find_candidates(table, FrameTable.of(tools.scans, table), people, threads=cores())
+    ProofStore(tools.store, PROOF_VERSION).remove_gone(table.fingerprints)
     fresh = pairs_of(table, found, searched)
     write_pairs(tools.settings.candidates_path, fresh)
     return fresh

@@ -5,11 +5,12 @@ Proofs are kept by the fingerprints of both files, so they outlive scenes that a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import and_, case, func, select, tuple_
+from sqlalchemy import and_, case, delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipelines.duplicates.types import WORKER_FAILED, Alignment, Proof, Relation
@@ -24,6 +25,8 @@ MOST_WORKER_TRIES = 3
 """Runs in which a proof is tried that takes its worker with it: what broke may have been the machine's memory or a
 library that is newer by then, but a file that ends a decoder ends it every week (own choice)."""
 
+MOST_GONE = 0.5
+"""Share of the proofs whose files may have left the library between two searches."""
 _FAILED = f"{WORKER_FAILED}:"
 _ROWS_AT_ONCE = 400
 """SQLite takes 999 parameters a statement in its oldest builds; a row of a look-up takes two."""
@@ -85,6 +88,30 @@ class ProofStore:
             tries = {"tries": case((again, row.tries + 1), else_=1)}
             statement = statement.on_conflict_do_update(index_elements=["file_a", "file_b"], set_=new | tries)
             session.execute(statement, values)
+
+    def remove_other_versions(self) -> int:
+        """Removes the proofs of other versions of the method; returns how many."""
+        with self._store.session() as session:
+            gone: Any = session.execute(delete(SceneProofRow).where(SceneProofRow.version != self._version))
+            return int(gone.rowcount)
+
+    def remove_gone(self, files: Collection[str]) -> int:
+        """Removes the proofs about files that are not among those of the library; returns how many.
+
+        Nothing is removed when that were most of them: then another library is connected, or an empty one, and what
+        took hours to prove is needed again when the right one is back.
+        """
+        row, known = SceneProofRow, set(files)
+        with self._store.reading() as session:
+            pairs = session.execute(select(row.file_a, row.file_b)).tuples().all()
+        gone = [pair for pair in pairs if not known.issuperset(pair)]
+        if len(gone) > MOST_GONE * len(pairs):
+            return 0
+        for start in range(0, len(gone), _ROWS_AT_ONCE):
+            part = gone[start : start + _ROWS_AT_ONCE]
+            with self._store.session() as session:
+                session.execute(delete(row).where(tuple_(row.file_a, row.file_b).in_(part)))
+        return len(gone)
 
     def _columns(self, file_a: str, file_b: str, proof: Proof) -> dict[str, object]:
         return {

@@ -36,6 +36,7 @@ class ActionRecord:
         state: planned, performing, done or failed.
         undo_state: None before an undo; undoing, undone, or partly: something is not as it was before.
         undo_report: restored, conflicts and lost, of the last undo.
+        pruned: why its before-images are not kept any more; "" while they are.
     """
 
     id: int
@@ -65,6 +66,7 @@ class ActionRecord:
     undo_state: str | None
     undo_made: dict[str, Any]
     undo_report: dict[str, Any] | None
+    pruned: str
     undone_at: datetime | None
 
 
@@ -113,6 +115,7 @@ class ActionStore:
                 created_at=now,
                 touched_at=now,
                 undo_made={},
+                pruned="",
                 **planned,
             )
             session.add(row)
@@ -153,6 +156,8 @@ class ActionStore:
                 raise ActionConflict(f"Action {action_id} is {row.state}: it has changed nothing that could be undone.")
             if row.undo_state == "undone":
                 raise ActionConflict(f"Action {action_id} was undone already.", "Look at GET /actions/{id}.")
+            if row.pruned:
+                raise ActionConflict(f"Action {action_id}: {row.pruned}")
             before = _record(row)
             row.undo_state, row.owner, row.touched_at = "undoing", owner, self._now()
             return before

@@ -127,6 +127,7 @@ def _erase(folders: VersionFolders, ids: Sequence[str]) -> Erasure:
     current = folders.current()
     for version in [*(v for v in folders.names() if v != current), *([current] if current else [])]:
         _erase_from(folders, version, ids, removed)
+    ExclusionList(folders.root).forget_names(ids)
     replace_text(folders.root / ERASED, f"{datetime.now(UTC).isoformat()}\n")
     (folders.root / ERASING).unlink()
     sync(folders.root)

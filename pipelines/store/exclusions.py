@@ -99,6 +99,13 @@ class ExclusionList:
         if changed:
             self._write(listed)
 
+    def forget_names(self, ids: Collection[str]) -> None:
+        """Takes out the names of those who have one of these ids; the ids stay, since they keep somebody out."""
+        listed = self.read()
+        kept = [one if set(one.ids).isdisjoint(ids) else one.model_copy(update={"name": ""}) for one in listed]
+        if kept != list(listed):
+            self._write(kept)
+
     def remove(self, ids: Iterable[str]) -> None:
         """Removes everybody who has one of these ids."""
         gone = set(ids)

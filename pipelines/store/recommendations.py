@@ -12,11 +12,11 @@ store is away.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.errors import InputError, RecommendationConflict, RecommendationUnknown
@@ -238,24 +238,6 @@ class RecommendationStore:
             session.execute(delete(DismissalBatchRow).where(DismissalBatchRow.id == own.id), execution_options=_QUIET)
         return Changed(freed.rowcount)
 
-    # --- what is erased
-
-    def forget_people(self, ids: Collection[str]) -> int:
-        """Removes what names somebody by one of these universal ids, whatever was decided about it; returns how many.
-
-        Analyzers find again, without these people, what there still is to find.
-        """
-        detail, removed = RecommendationDetailRow, 0
-        stored = cast(detail.details, Text)
-        texts = {json.dumps(universal_id, ensure_ascii=escaped) for universal_id in ids for escaped in (True, False)}
-        for text in sorted(texts):
-            naming = select(detail.recommendation_id).where(stored.contains(text, autoescape=True))
-            with self._store.session() as session:
-                gone = delete(RecommendationRow).where(RecommendationRow.id.in_(naming))
-                result: Any = session.execute(gone, execution_options=_QUIET)
-                removed += result.rowcount
-        return removed
-
     # --- what analyzers find
 
     def apply(
@@ -293,6 +275,19 @@ class RecommendationStore:
             with self._store.session() as session:
                 closed += close_missing(session, type_id, run_id, reason, self._now(), about=scope, spare=spare)
         return closed
+
+    def count_closed(self, before: datetime) -> int:
+        """Returns how many are closed since before a time and were never dismissed."""
+        with self._store.reading() as session:
+            return count_of(session, _forgettable(before))
+
+    def remove_closed(self, before: datetime) -> int:
+        """Removes those that are closed since before a time and were never dismissed; returns how many."""
+        with self._store.session() as session:
+            gone: Any = session.execute(
+                delete(RecommendationRow).where(*_forgettable(before)), execution_options=_QUIET
+            )
+            return int(gone.rowcount)
 
     def entities(self, type_id: str, kind: str) -> set[str]:
         """Returns the ids of a kind that recommendations of a type are about, of those that are not closed."""
@@ -340,6 +335,12 @@ def _about(type_id: str, target: tuple[str, str], named: Collection[str], status
         row.finding.in_(named),
         row.status == status,
     ]
+
+
+def _forgettable(before: datetime) -> list[ColumnElement[bool]]:
+    row = RecommendationRow
+    dismissed = select(DismissalRow.recommendation_id).where(DismissalRow.recommendation_id == row.id).exists()
+    return [row.status == "closed", row.updated_at < before, ~dismissed]
 
 
 def _of_batch(batch_id: int) -> Any:

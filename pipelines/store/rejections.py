@@ -93,15 +93,15 @@ class RejectionStore:
                 session.delete(row)
             return len(gone)
 
-    def forget_people(self, ids: Collection[str]) -> int:
-        """Forgets all rejections of people who have one of these ids; returns how many."""
+    def forget_people(self, ids: Collection[str]) -> list[Rejection]:
+        """Forgets all rejections of people who have one of these ids; returns them."""
         wanted = set(ids)
         with self._store.session() as session:
             rows = session.scalars(select(PersonRejectionRow).execution_options(yield_per=_READ_AT_ONCE))
             gone = [row for row in rows if not wanted.isdisjoint(row.ids)]
             for row in gone:
                 session.delete(row)
-            return len(gone)
+            return [_record(row) for row in gone]
 
     def page(
         self,

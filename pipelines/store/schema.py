@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """Revision of the newest migration; a test compares it with `migrations/versions`."""
 
 LIVE_STATES = ("queued", "running", "stopping")
@@ -401,6 +401,7 @@ class ActionRow(Table):
         steps: the writes; `results` has one entry for each that was carried out.
         owner: who performs it, so that others know whether that is still alive.
         undo_made: what the undo has made anew, by what it stands for.
+        pruned: why its before-images are not kept any more; "" while they are.
     """
 
     __tablename__ = "actions"
@@ -437,6 +438,7 @@ class ActionRow(Table):
     undo_state: Mapped[str | None] = mapped_column(String(16), index=True)
     undo_made: Mapped[dict[str, Any]]
     undo_report: Mapped[dict[str, Any] | None]
+    pruned: Mapped[str] = mapped_column(Text, server_default="")
     undone_at: Mapped[datetime | None]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+from tenacity import RetryError, Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_random
 
 from pipelines.errors import StoreCorrupt, StoreTooNew, StoreUnreachable
 from pipelines.store.schema import SCHEMA_VERSION, Table
@@ -68,6 +68,25 @@ class Store:
         """One transaction that only reads; it waits for nobody. Raises StoreUnreachable."""
         with self._answering(), self._reading.begin() as session:
             yield session
+
+    def compact(self) -> None:
+        """Writes the database anew without what was removed from it, which is nowhere in its files afterwards.
+
+        Of PostgreSQL's files that holds once the server has reused the space. Raises StoreUnreachable while others
+        keep it busy for longer than BUSY_TIMEOUT_S.
+        """
+        connection = self._engine.raw_connection()  # VACUUM takes no transaction
+        try:
+            with self._answering():
+                if self.dialect == "sqlite":
+                    _rewrite(connection.driver_connection)
+                else:
+                    driver: Any = connection.driver_connection
+                    driver.autocommit = True
+                    driver.execute("VACUUM")
+                    driver.autocommit = False
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Closes all connections."""
@@ -189,6 +208,20 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     ):
         with attempt:
             connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _rewrite(connection: Any) -> None:
+    """Vacuums, and empties the write-ahead log, which still has the pages from before. Raises OperationalError."""
+    try:
+        connection.execute("VACUUM")
+        for attempt in Retrying(
+            retry=retry_if_result(bool), stop=stop_after_delay(BUSY_TIMEOUT_S), wait=wait_random(0.01, 0.1)
+        ):
+            with attempt:
+                busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            attempt.retry_state.set_result(busy)
+    except (sqlite3.OperationalError, RetryError) as error:
+        raise OperationalError(None, None, error) from error
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -273,9 +273,13 @@ def erase(
         stdout.print(
             f"Removed {removed['faces']:,} faces of {removed['performers']:,} entries from {len(removed['versions'])} "
             f"versions, {report['scanned_faces']:,} faces of scans, {report['matches']:,} matches and "
-            f"{report['seen_faces']:,} faces kept by enrolments. Ids: {', '.join(removed['ids'])}.",
+            f"{report['seen_faces']:,} faces kept by enrolments; {report['recommendations']:,} recommendations and "
+            f"{report['mentions']:,} mentions elsewhere. {report['actions']:,} actions cannot be undone any more. "
+            f"Ids: {', '.join(removed['ids'])}.",
             soft_wrap=True,
         )
+        if report["actions_left"]:
+            stdout.print(f"{report['actions_left']:,} actions under way name the person: erase again when they ended.")
 
 
 def database(settings: Settings) -> PerformerDatabase:

@@ -141,7 +141,7 @@ def export_zip(settings: Settings, exports: Path, **what: Any) -> str:
 
 _OF_SOMEBODY = (
     *("performers", "faces", "scanned_faces", "matches", "candidates", "seen_faces", "seen_performers"),
-    *("recommendations", "rejections"),
+    *("recommendations", "rejections", "mentions", "actions", "cleaned_actions", "actions_left"),
 )
 
 

@@ -74,3 +74,14 @@ def test_an_unknown_relation_and_a_failure_that_decides_are_refused():
         Proof("maybe")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="undecided"):
         Proof("copy", failure="media_corrupt: x")
+
+
+def test_proofs_go_with_their_files_and_with_their_version(store: Store):
+    old, now = ProofStore(store, 1), ProofStore(store, 2)
+    old.put({("a", "z"): Proof("different", version=1)})
+    now.put({pair: Proof("different", version=2) for pair in (("a", "b"), ("a", "c"), ("b", "c"), ("c", "d"))})
+    assert now.remove_other_versions() == 1
+    assert old.get([("a", "z")]) == {}
+    assert now.remove_gone(["e"]) == 0, "another library is connected"
+    assert now.remove_gone(["a", "b", "c", "e"]) == 1
+    assert set(now.get([("a", "b"), ("a", "c"), ("b", "c"), ("c", "d")])) == {("a", "b"), ("a", "c"), ("b", "c")}

@@ -142,7 +142,8 @@ def test_recommendations_that_name_somebody_go_too(matched: Library) -> None:
     found = [Finding("scene", str(n), "f", "e", "Ann", "Seen.", 90.0, own) for n, own in enumerate(details)]
     kept.apply("unidentified_scene", 1, found)
     kept.dismiss_one(1, "forever")
-    assert erase(matched.settings, ["stashdb.org:0001"]).recommendations == 1
+    report = erase(matched.settings, ["stashdb.org:0001"])
+    assert (report.recommendations, report.mentions) == (1, 0)
     assert [one.target_id for one in kept.page(sort="oldest").recommendations] == ["1", "2"]
     store.close()
 

@@ -63,7 +63,7 @@ def test_somebody_is_forgotten_everywhere(rejections: RejectionStore):
     rejections.add("scene", "1", ANN, [ANN_ELSEWHERE])
     rejections.add("scene", "1", BEA)
     rejections.add("image", "2", ANN_ELSEWHERE)
-    assert rejections.forget_people([ANN_ELSEWHERE]) == 2
+    assert len(rejections.forget_people([ANN_ELSEWHERE])) == 2
     assert [r.universal_id for r in rejections.page().rejections] == [BEA]
 
 
