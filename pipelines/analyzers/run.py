@@ -19,6 +19,7 @@ from pipelines.analyzers.base import BaseAnalyzer, Failed, Scope
 from pipelines.analyzers.registry import ANALYZERS
 from pipelines.analyzers.sources import Source
 from pipelines.analyzers.tools import Tools
+from pipelines.analyzers.vanished import gone_of, why_gone
 from pipelines.errors import StashSenseError, StashUnauthorized, StashUnreachable, StoreError
 from pipelines.jobs import JobContext
 from pipelines.scan_listing import run_loop_stoppable
@@ -34,7 +35,8 @@ LibraryOpener = Callable[[Settings], AbstractAsyncContextManager[StashLibrary]]
 Progress = Callable[[int, int | None, dict[str, int]], None]
 ENDING = (StashUnreachable, StashUnauthorized, StoreError)
 """Errors that end a run: nothing else would go better."""
-GONE = "The {kind} {id} is not in Stash any more: it was deleted, or merged into another."
+MOST_MISSED = 2000
+"""Things that a run asks Stash about to say why their findings close; where it missed more, something else happened."""
 
 
 @dataclass(slots=True)
@@ -203,15 +205,23 @@ class _Run:
             marks[source.name] = found.mark
             if source is _subjects_of(analyzer):
                 subjects = set(found.ids if found.worth is None else found.worth)
-                subjects |= await tools.in_thread(lambda: self._close_vanished(set(found.ids)))  # noqa: B023 - awaited here
+                subjects |= await self._close_vanished(tools, set(found.ids))
         await self._planned(tools, subjects, marks, everything=True)
         return True
 
-    def _close_vanished(self, present: set[str]) -> set[str]:
+    async def _close_vanished(self, tools: Tools, present: set[str]) -> set[str]:
         """Closes what is about things that are gone; returns those that are there and have recommendations."""
-        recommendations, own, kind = self._recommendations, self._analyzer.id, self._analyzer.target_type
-        self.report.findings.closed += recommendations.close_vanished(own, kind, present, GONE)
-        return recommendations.entities(own, kind)
+        kind = self._analyzer.target_type
+        known = await tools.in_thread(lambda: self._recommendations.entities(self._analyzer.id, kind))
+        await self._close_gone(tools, known - present)
+        return known & present
+
+    async def _close_gone(self, tools: Tools, gone: set[str]) -> None:
+        own, kind = self._analyzer.id, self._analyzer.target_type
+        if gone:
+            reasons = await why_gone(tools, kind, gone)
+            close = self._recommendations.close_gone
+            self.report.findings.closed += await tools.in_thread(lambda: close(own, kind, reasons))
 
     async def _plan_changes(self, tools: Tools, state: AnalyzerState | None) -> bool:
         analyzer = self._analyzer
@@ -264,6 +274,7 @@ class _Run:
             failed = await self._evaluate(tools, scope)
             if failed is None:
                 return
+            await self._close_gone(tools, set(tools.gone))
             await tools.in_thread(lambda: self._keep(scope.subjects or (), failed, set(tools.gone)))  # noqa: B023 - awaited here
             self._done = (self._done[0] + len(part), len(due))
 
@@ -274,6 +285,10 @@ class _Run:
         if failed is None:
             return True
         spare = (analyzer.target_type, sorted(failed)) if failed else None
+        kind, missed = analyzer.target_type, self._recommendations.entities
+        unseen = await tools.in_thread(lambda: missed(analyzer.id, kind, missed_by=self.report.run_id))
+        if 0 < len(unseen - failed.keys()) <= MOST_MISSED:
+            await self._close_gone(tools, await gone_of(tools, kind, unseen - failed.keys()))
         self.report.failed = len(failed)
         self.report.worked, self.report.waiting = tools.worked, tools.waiting
         self.report.errors = dict(list(failed.items())[:10])
@@ -317,14 +332,9 @@ class _Run:
         self.report.findings.add(tally)
 
     def _keep(self, subjects: Sequence[str], failed: dict[str, str], gone: set[str]) -> None:
-        """Closes what was not found about subjects, then takes them out of the queue."""
+        """Closes what was not found about subjects that exist, then takes all out of the queue."""
         analyzer, kind = self._analyzer, self._analyzer.target_type
         sound = [s for s in subjects if s not in failed and s not in gone]
-        for one in sorted(gone):
-            reason = GONE.format(kind=kind, id=one)
-            self.report.findings.closed += self._recommendations.close_missing(
-                analyzer.id, self.report.run_id, reason, about=(kind, [one])
-            )
         spare = (kind, sorted(failed)) if failed else None
         self.report.findings.closed += self._recommendations.close_missing(
             analyzer.id, self.report.run_id, analyzer.closing, about=(kind, sound), spare=spare

@@ -216,6 +216,13 @@ class ActionStore:
         with self.store.reading() as session:
             return session.scalar(query)
 
+    def why_gone(self, kind: str) -> dict[str, str]:
+        """Returns id -> reason for entities of a kind that actions merged or deleted, without those that came back."""
+        row = ActionRow
+        ended = select(row.gone).where(row.state == "done", row.undo_state.is_(None)).order_by(row.id)
+        with self.store.reading() as session:
+            return {one: why for gone in session.scalars(ended) for of, one, why in gone if of == kind}
+
     def picture(self, digest: str) -> bytes | None:
         """Returns a kept picture."""
         with self.store.reading() as session:

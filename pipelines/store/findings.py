@@ -170,10 +170,16 @@ def reopen(session: Session, action_id: int, now: datetime) -> int:
     return int(opened.rowcount)
 
 
-def entity_ids(session: Session, type_id: str, kind: str) -> set[str]:
-    """Returns the ids of a kind that recommendations of a type are about, of those that are not closed."""
+def entity_ids(session: Session, type_id: str, kind: str, *, missed_by: int | None = None) -> set[str]:
+    """Returns the ids of a kind that recommendations of a type are about, of those that are not closed.
+
+    Args:
+        missed_by: a run; only of what it has not found.
+    """
     row, entity = RecommendationRow, RecommendationEntityRow
     query = select(entity.entity_id).join(row, row.id == entity.recommendation_id).distinct()
+    if missed_by is not None:
+        query = query.where(row.run_id != missed_by)
     return set(session.scalars(query.where(row.type == type_id, row.status != "closed", entity.kind == kind)))
 
 

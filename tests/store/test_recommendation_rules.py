@@ -177,7 +177,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(scene=st.sampled_from("123"))
     def scene_is_gone(self, scene: str) -> None:
-        self.kept.close_vanished(self.type_id, "scene", set("123") - {scene}, "{kind} {id} is gone")
+        self.kept.close_gone(self.type_id, "scene", {scene: f"scene {scene} is gone"})
         for key, one in self.models.items():
             if scene in key[0].split(":") and one.status != "closed":
                 one.miss()

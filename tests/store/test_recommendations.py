@@ -217,10 +217,12 @@ def test_an_action_resolves_and_its_undo_opens_again(kept: RecommendationStore, 
 
 def test_gone_things_close_what_is_about_them(kept: RecommendationStore):
     kept.apply(TYPE, 1, [finding("1:2"), finding("2:3"), finding("4")])
-    assert kept.close_vanished(TYPE, "scene", {"2", "3", "4"}, "The {kind} {id} is gone.") == 1
+    assert kept.close_gone(TYPE, "scene", {"1": "The scene 1 is gone.", "9": "It never was."}) == 1
     assert statuses(kept) == {"1:2": "closed", "2:3": "pending", "4": "pending"}
     assert kept.page(RecommendationFilter(statuses=("closed",))).recommendations[0].reason == "The scene 1 is gone."
     assert kept.entities(TYPE, "scene") == {"2", "3", "4"}
+    kept.apply(TYPE, 2, [finding("4")])
+    assert kept.entities(TYPE, "scene", missed_by=2) == {"2", "3"}
 
 
 def test_everything_comes_in_order_however_much_it_is(kept: RecommendationStore, monkeypatch: pytest.MonkeyPatch):
