@@ -235,7 +235,7 @@ REGISTRY = _registry(
     ),
     JobType(
         id="rematch",
-        title="Match again",
+        title="Name people again",
         description="Compare the faces of all scans with the current performer database, without decoding anything.",
         run="pipelines.rematch:run_job",
         priority=10,

@@ -17,6 +17,11 @@ export const TypeList: React.FC<Props> = ({ filters, types, counts }) => {
   const all = types
     .filter((type) => !type.informational)
     .reduce((sum, type) => sum + (counts[type.id]?.[shown] ?? 0), 0);
+  const list = React.useRef<HTMLElement>(null);
+  React.useEffect(() => {
+    const current = list.current?.querySelector<HTMLElement>(".active");
+    if (list.current && current) list.current.scrollLeft = current.offsetLeft - 16; // where it is a row
+  }, [wanted.view, wanted.type]);
   const entry = (id: string, title: string, number: number) => {
     const current = wanted.view === "list" && wanted.type === id;
     return (
@@ -34,7 +39,7 @@ export const TypeList: React.FC<Props> = ({ filters, types, counts }) => {
     );
   };
   return (
-    <nav className="sense-type-list" aria-label="Types of recommendations">
+    <nav ref={list} className="sense-type-list" aria-label="Types of recommendations">
       {entry("", "All", all)}
       {types.map((type) => entry(type.id, type.title, counts[type.id]?.[shown] ?? 0))}
       <Link

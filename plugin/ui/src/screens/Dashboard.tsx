@@ -204,8 +204,9 @@ const DatabaseCard: React.FC<{ database: DatabaseInfo | undefined }> = ({ databa
 );
 
 const LibraryCard: React.FC<{ library: LibraryStatus | undefined; stash: StashInfo | undefined }> = (props) => {
-  const scanned = props.library?.scans.scenes ?? 0;
+  const kept = props.library?.scans.scenes ?? 0; // with those of scenes that are gone, until they are tidied
   const all = props.stash?.scenes ?? 0;
+  const scanned = all ? Math.min(kept, all) : kept;
   const share = all ? Math.min(1, scanned / all) : 0;
   return (
     <Card title="Scanned" icon={faFilm} to={screenUrl("operations")}>
