@@ -6,26 +6,25 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.duplicates.align import WINDOW_S
+from pipelines.duplicates.rule import LEAST_R, SAME_SET_R
 from pipelines.duplicates.types import Proof
 
 F64 = npt.NDArray[np.float64]
 
-WEIGHTS: tuple[float, ...] = (-4.05, -3.04, 4.29, 1.49, 2.16)
+WEIGHTS: tuple[float, ...] = (-0.73, -3.96, 4.1, 0.24)
 """Logistic regression (ridge 0.1) on the 140 copies and 627 other pairs of `python -m tests.bench duplicates`,
 2026-11-26, which fits them again, on each half too, and prints what each finds in the other."""
 
 MOST_REFUSED = 0.5
 """Of what the rule does not call a duplicate, whatever its numbers."""
-_MOTION_UNKNOWN = 0.6
-"""Read for r where it could not be measured: the least with which a low distance counts (`rule.SAME_SET_R`)."""
 
 
 def features(proof: Proof) -> F64:
-    """Returns (5,): 1, distance, motion, whether motion could not be measured, evidence beyond a window (logarithm)."""
+    """Returns (4,): 1, distance, motion (as what cannot be told where there is none), evidence (logarithm)."""
     d = 128.0 if proof.d is None else proof.d
-    r = _MOTION_UNKNOWN if proof.r is None else proof.r
+    r = SAME_SET_R if proof.r is None else proof.r
     evidence = np.log2(np.clip(proof.evidence_s, 5.0, 80.0) / WINDOW_S)
-    return np.array([1.0, (d - 60.0) / 30.0, (r - 0.6) / 0.2, float(proof.r is None), evidence])
+    return np.array([1.0, (d - 60.0) / 30.0, (r - LEAST_R) / 0.2, evidence])
 
 
 def duplicate_probability(proof: Proof, weights: tuple[float, ...] = WEIGHTS) -> float:

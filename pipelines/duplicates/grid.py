@@ -21,7 +21,7 @@ from pipelines.media.bars import FLAT_STD, find_bars, without_bars
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-GRID_VERSION = 1
+GRID_VERSION = 2
 """Changes whenever the samples of the same file change."""
 
 RATE = 6.0
@@ -33,7 +33,7 @@ are not; and up to 6 of 24 a second, frames that no other frame needs can be lef
 SAMPLE_PX = 160
 """Longest side of a sample before it is hashed."""
 
-THUMB_WIDTH, THUMB_HEIGHT = 16, 9
+THUMB_WIDTH, THUMB_HEIGHT = 32, 18
 
 _PDQ_PX = 64
 

@@ -16,13 +16,13 @@ from pipelines.duplicates.evidence import EvidenceCache
 from pipelines.duplicates.footage import Footage
 from pipelines.duplicates.grid import Grid
 from pipelines.duplicates.motion import motion_residual
-from pipelines.duplicates.rule import Seen, decide
+from pipelines.duplicates.rule import MOST_D, Seen, decide
 from pipelines.duplicates.search import Found, search
 from pipelines.duplicates.types import Alignment, Proof, ProofRequest, SceneVideo
 from pipelines.errors import MediaError, MediaNotFound, MediaTimeout, MediaUnreachable
 from pipelines.media.video import HttpSource
 
-PROOF_VERSION = 2
+PROOF_VERSION = 3
 """Changes whenever the proof of the same files may come out differently."""
 
 
@@ -123,7 +123,7 @@ def _whole(a: Grid, b: Grid) -> Seen | None:
         return None
     return Seen(
         match.d,
-        match_motion(a, b, match),
+        match_motion(a, b, match) if match.d <= MOST_D else None,
         match.evidence_s,
         Alignment(match.offset_s, match.speed, match.mirrored, match.a_s, match.b_s),
     )

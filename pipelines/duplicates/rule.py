@@ -1,28 +1,24 @@
 """The rule: from distance, motion and the common part to what two files are to each other.
 
-Measured 2026-11-22 on 126 copies and 487 other pairs: (d <= 90 and r >= .7) or d <= 35 found 125 copies and nothing
-else; fixed cameras and takes with the same cuts come down to d = 44, but their motion does not agree (r <= .66). On the
-set of `tests.bench.duplicates` other takes before a fixed camera came to d = 31, so a low d counts only where motion
-does not contradict it, and without motion a lower one over half of the shorter file (2026-11-26).
+The pictures of other takes before one camera come as near as those of copies (d from 0 up), so a low distance proves
+nothing: what proves is that the same moves. On the sets of `tests.bench.duplicates` copies move alike to .41 and more,
+all but 4 of 252 to more than .5, other takes with the same room, people, cuts and crops to .39 at most (2026-11-26).
+Where nothing moves, pictures cannot tell takes apart, and the pair stays undecided.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pipelines.duplicates.align import WINDOW_S
 from pipelines.duplicates.types import Alignment, Proof, Relation
 
 MOST_D = 90.0
-LEAST_R = 0.7
+LEAST_R = 0.5
 SURE_D = 35.0
-STILL_D = 25.0
-STILL_SHARE = 0.5
-"""What counts where nothing moves: an empty corridor before a fixed camera came to d = 32 at two times, over 22 of
-110 s (scenes of other footage, 2026-11-26)."""
+"""For files shorter than a window, of which less than 20 s can be compared."""
 SAME_SET_D = 75.0
-SAME_SET_R = 0.6
+SAME_SET_R = 0.4
 
 EDGE_S, EDGE_SHARE = 4.0, 0.01
 """A common part that ends so near to the end of a file reaches it: 20 s are compared at once, so ends are blurred."""
@@ -50,30 +46,18 @@ def decide(seen: Seen, duration_a_s: float, duration_b_s: float) -> Proof:
 def _relation(seen: Seen, duration_a_s: float, duration_b_s: float) -> Relation:
     where = seen.alignment
     shorter_s = min(duration_a_s, duration_b_s)
-    least_s = min(0.9 * WINDOW_S, 0.8 * shorter_s)
+    least_s = min(WINDOW_S, 0.8 * shorter_s)
     if where is None or seen.d > MOST_D or seen.evidence_s < least_s:
         return "different"
     if _shared_opening(where, duration_a_s, duration_b_s):
         return "different"
-    if seen.r is None and shorter_s >= WINDOW_S:
-        still = seen.d <= STILL_D and where.a[1] - where.a[0] >= STILL_SHARE * shorter_s
-        return _kind(where, duration_a_s, duration_b_s) if still else "undecided"
-    found = _same_footage(seen.d, seen.r, short=shorter_s < WINDOW_S)
-    return _kind(where, duration_a_s, duration_b_s) if found == "same" else found
-
-
-def _same_footage(d: float, r: float | None, *, short: bool) -> Relation | Literal["same"]:
-    """`short`: less than a window could be seen, so that motion says nothing and only a low distance counts."""
-    moves = None if short else r
-    if d <= SURE_D and (moves is None or moves >= SAME_SET_R):
-        return "same"
-    if moves is None:
+    if seen.r is None:
         return "undecided"
-    if moves >= LEAST_R:
-        return "same"
-    if moves >= SAME_SET_R:
+    if seen.r >= LEAST_R and (seen.d <= SURE_D or shorter_s >= WINDOW_S):
+        return _kind(where, duration_a_s, duration_b_s)
+    if seen.r >= SAME_SET_R or shorter_s < WINDOW_S:
         return "undecided"
-    return "same_set" if d <= SAME_SET_D else "different"
+    return "same_set" if seen.d <= SAME_SET_D else "different"
 
 
 def _shared_opening(where: Alignment, duration_a_s: float, duration_b_s: float) -> bool:

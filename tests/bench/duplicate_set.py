@@ -152,6 +152,27 @@ def takes(eval_data: Path | None) -> list[Take]:
     return found
 
 
+HARD_TRANSFORMS = ("low", "crop_logo", "speed", "clip", "inside", "combo")
+"""Those of which copies were missed on one of two sets of footage (2026-11-26)."""
+LONG_CONTENT_S = 600.0
+LONG_TRANSFORMS = ("low", "crop_logo", "trim", "speed", "clip")
+
+
+def long_takes(every: Sequence[Take]) -> list[Take]:
+    """Returns two takes of all real clips, one of the first and one of the second takes, and one of other footage."""
+    parts = {
+        number: tuple(
+            s for t in every if t.name.endswith(str(number)) for s in t.sources if "derived" not in s.path.parts
+        )
+        for number in (1, 2)
+    }
+    other = tuple(s for t in every if not t.name.endswith(("1", "2")) for s in t.sources)
+    return [
+        *(Take(f"long{number}", 0, "long", "long", sources, fixed=False) for number, sources in parts.items()),
+        Take("other", 0, "other", "other", other, fixed=False),
+    ]
+
+
 def takes_of_videos(folder: Path) -> Iterator[Take]:
     """Yields takes of any videos: each is a room of its own with one fixed camera, cut into takes of up to 30 s."""
     for index, path in enumerate(sorted(folder.iterdir())):
@@ -214,11 +235,18 @@ class LabelledSet:
         return next(f for f in self.files if f.name == name)
 
 
-def labelled_set(folder: Path, every: Sequence[Take], *, quick: bool = False) -> LabelledSet:
+def labelled_set(
+    folder: Path,
+    every: Sequence[Take],
+    *,
+    quick: bool = False,
+    content_s: float = CONTENT_S,
+    transforms: Sequence[str] = TRANSFORMS,
+) -> LabelledSet:
     """Returns what the set consists of; makes nothing yet."""
     if quick:
         every = [t for t in every if t.name in {"signer_a1", "signer_b1", "bottles1", "bottles2", "stage1", "stage2"}]
-    transforms = QUICK_TRANSFORMS if quick else TRANSFORMS
+        transforms, content_s = QUICK_TRANSFORMS, QUICK_CONTENT_S
     scenes = {t.name: File(t.name, t, t.name, takes=frozenset({t.name})) for t in every}
     originals = [scenes[t.name] for t in every if t.name.endswith("1")]
     copies = [_copy(original, transform, scenes) for original in originals for transform in transforms]
@@ -239,7 +267,7 @@ def labelled_set(folder: Path, every: Sequence[Take], *, quick: bool = False) ->
     ]
     files = [*scenes.values(), *copies, *static.values(), *sync, *static_copies]
     pairs += _negatives(files, sync)
-    return LabelledSet(folder, tuple(files), tuple(pairs), QUICK_CONTENT_S if quick else CONTENT_S)
+    return LabelledSet(folder, tuple(files), tuple(pairs), content_s)
 
 
 def _copy(original: File, transform: str, scenes: dict[str, File]) -> File:

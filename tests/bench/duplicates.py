@@ -8,7 +8,10 @@ fitted on this set. Rows (baseline = the rule of Stash's duplicate checker at 8 
 - old_80/old_50_recall, _false: the old system's score, given who is in a scene, the studio, both fingerprints
 - offset_error: difference of the found offset from the true one in copies, largest of 95 %
 - pair_cpu, grid_cpu: CPU seconds of a pair with its grids in the cache, of a grid; `grid_share`: of decoding all frames
-- other_...: the same for scenes of the videos in WORKDIR/footage, if there is such a folder: the rule never saw them
+- ..._least, ..._most: 95 % Wilson interval of the row above, false ones as a share
+- other_...: the same for scenes of the videos in WORKDIR/footage, if there is such a folder, of which the rule saw the
+  figures; third_... for those in WORKDIR/footage_third, of which it saw nothing, the hardest transforms only
+- long_...: the same for scenes of 10 minutes, of which only windows are decoded (`pipelines.duplicates.search`)
 
 `--quick` makes few scenes of 65 s. Making the files takes about 4 CPU seconds for each.
 """
@@ -27,14 +30,27 @@ import av
 import cv2
 import numpy as np
 from scipy.optimize import minimize
+from scipy.stats import binomtest
 
 from pipelines.duplicates.calibration import duplicate_probability, features
 from pipelines.duplicates.evidence import EvidenceCache
 from pipelines.duplicates.footage import Footage
-from pipelines.duplicates.proof import prove_all
+from pipelines.duplicates.proof import ProofLimits, prove_all
 from pipelines.duplicates.types import Proof, ProofRequest, SceneVideo
-from tests.bench.duplicate_render import frames_at
-from tests.bench.duplicate_set import File, LabelledSet, Pair, duration_s, labelled_set, takes, takes_of_videos
+from tests.bench.duplicate_render import TRANSFORMS, frames_at
+from tests.bench.duplicate_set import (
+    HARD_TRANSFORMS,
+    LONG_CONTENT_S,
+    LONG_TRANSFORMS,
+    File,
+    LabelledSet,
+    Pair,
+    duration_s,
+    labelled_set,
+    long_takes,
+    takes,
+    takes_of_videos,
+)
 from tests.bench.media_files import GrainyVideo, grainy_file
 from tests.bench.report import Options, Report
 
@@ -59,10 +75,20 @@ def run(report: Report, options: Options) -> None:
     folder = options.workdir / ("duplicates_quick" if options.quick else "duplicates")
     main = labelled_set(folder, takes(options.eval_data), quick=options.quick)
     _judge(report, main, "", options)
-    footage = options.workdir / "footage"
-    if footage.is_dir() and not options.quick:
-        other = labelled_set(options.workdir / "duplicates_other", list(takes_of_videos(footage)))
-        _judge(report, other, "other_", options)
+    if not options.quick:
+        for prefix, name, transforms in (
+            ("other", "footage", TRANSFORMS),
+            ("third", "footage_third", HARD_TRANSFORMS),
+        ):
+            footage = options.workdir / name
+            if footage.is_dir():
+                folder = options.workdir / f"duplicates_{prefix}"
+                other = labelled_set(folder, list(takes_of_videos(footage)), transforms=transforms)
+                _judge(report, other, f"{prefix}_", options)
+        long = long_takes(takes(options.eval_data))
+        folder = options.workdir / "duplicates_long"
+        found = labelled_set(folder, long, content_s=LONG_CONTENT_S, transforms=LONG_TRANSFORMS)
+        _judge(report, found, "long_", options)
     _large_file(report, options)
 
 
@@ -76,7 +102,8 @@ def _judge(report: Report, found: LabelledSet, prefix: str, options: Options) ->
         _grid_cost(report, list(videos.values())[:20])
     for video in videos.values():
         with Footage(video, cache, 300) as footage:
-            footage.grid(0, video.duration_s)
+            if video.duration_s <= ProofLimits().whole_s:
+                footage.grid(0, video.duration_s)
     started = time.process_time()
     proofs = list(prove_all([ProofRequest(videos[p.a.name], videos[p.b.name]) for p in found.pairs], cache))
     pair_cpu_s = (time.process_time() - started) / len(proofs)
@@ -116,7 +143,9 @@ def _quality(report: Report, judged: Sequence[Judged], prefix: str) -> None:
     for name, flags in says.items():
         recall = float(flags[truth].mean())
         report.add(f"{prefix}recall_{name}", recall, "share", baseline=base, ratio=recall / base if base else None)
+        _interval(report, f"{prefix}recall_{name}", flags[truth])
         report.add(f"{prefix}false_{name}", int(flags[~truth].sum()), "pairs", baseline=int(stash[8][~truth].sum()))
+        _interval(report, f"{prefix}false_{name}", flags[~truth])
     for most, flags in stash.items():
         report.add(f"{prefix}stash_phash_{most}_recall", float(flags[truth].mean()), "share")
         report.add(f"{prefix}stash_phash_{most}_false", int(flags[~truth].sum()), "pairs")
@@ -124,6 +153,13 @@ def _quality(report: Report, judged: Sequence[Judged], prefix: str) -> None:
     for least in (80, 50):
         report.add(f"{prefix}old_{least}_recall", float((old[truth] >= least).mean()), "share")
         report.add(f"{prefix}old_{least}_false", int((old[~truth] >= least).sum()), "pairs")
+
+
+def _interval(report: Report, name: str, flags: Any) -> None:
+    """Adds the 95 % Wilson interval of a share."""
+    found = binomtest(int(flags.sum()), len(flags)).proportion_ci(method="wilson")
+    report.add(f"{name}_least", float(found.low), "share")
+    report.add(f"{name}_most", float(found.high), "share")
 
 
 def fit(judged: Sequence[Judged]) -> tuple[float, ...]:

@@ -17,8 +17,8 @@ WIDTH, HEIGHT = 160, 90
 class Film:
     """A film whose picture at any time is known: shots of 4 s, in each a room and blobs on paths of their own."""
 
-    def __init__(self, rooms: int, motion: int, *, shot_s: float = 4.0) -> None:
-        self._rooms, self._motion, self._shot_s = rooms, motion, shot_s
+    def __init__(self, rooms: int, motion: int, *, shot_s: float = 4.0, blob_px: tuple[int, int] = (8, 14)) -> None:
+        self._rooms, self._motion, self._shot_s, self._blob_px = rooms, motion, shot_s, blob_px
 
     def at(self, time_s: float) -> U8:
         shot = int(time_s // self._shot_s)
@@ -28,7 +28,7 @@ class Film:
             phase, rate = rng.uniform(0, 6.28, 2), rng.uniform(0.4, 1.2, 2)
             x = WIDTH * (0.5 + 0.4 * np.sin(phase[0] + rate[0] * time_s))
             y = HEIGHT * (0.5 + 0.4 * np.sin(phase[1] + rate[1] * time_s))
-            cv2.circle(picture, (int(x), int(y)), int(rng.integers(8, 14)), int(rng.integers(0, 255)), -1)
+            cv2.circle(picture, (int(x), int(y)), int(rng.integers(*self._blob_px)), int(rng.integers(0, 255)), -1)
         return np.asarray(cv2.GaussianBlur(picture, (5, 5), 0), np.uint8)
 
     def _room(self, shot: int) -> U8:

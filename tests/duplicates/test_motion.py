@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,6 +62,43 @@ def test_short_shots_and_short_spans_say_nothing() -> None:
     take = grid_of(TAKE.at, 0, 40)
     assert motion_residual(take, take, (0.0, 4.0), 0.0) is None
     assert motion_residual(take, grid_of(TAKE.at, 0, 0), SPAN, 0.0) is None
+
+
+def nearly_still(motion: int, *, coded: int = 0):
+    """Returns a film in which little moves but for 4 s of an intro that all of a studio have; `coded`: with noise."""
+    film, intro = Film(1, motion, blob_px=(2, 4)), Film(7, 1)
+    noise = np.random.default_rng(coded)
+
+    def at(time_s: float) -> np.ndarray:
+        picture = (intro if time_s < 4 else film).at(time_s)
+        added = noise.normal(0, 2, picture.shape) if coded else 0
+        return np.asarray(np.clip(picture + added, 0, 255), np.uint8)
+
+    return at
+
+
+def test_a_shared_intro_does_not_speak_for_shots_in_which_little_moves() -> None:
+    take, copy, other = (
+        grid_of(nearly_still(motion, coded=coded), 0, 40) for motion, coded in ((1, 0), (1, 5), (2, 6))
+    )
+    same, different = (motion_residual(take, one, SPAN, 0.0) for one in (copy, other))
+    assert same is not None
+    assert different is not None
+    assert same > 0.6
+    assert different < 0.3
+
+
+def test_small_motion_is_found_in_a_copy_whose_edges_are_cut_off() -> None:
+    film = Film(1, 1, blob_px=(3, 5))
+
+    def cut(time_s: float) -> np.ndarray:
+        return np.asarray(cv2.resize(film.at(time_s)[4:-4, 7:-7], (160, 90)), np.uint8)
+
+    take, copy = grid_of(film.at, 0, 40), grid_of(cut, 0, 40)
+    for pair in ((take, copy), (copy, take)):
+        found = motion_residual(*pair, SPAN, 0.0)
+        assert found is not None
+        assert found > 0.75
 
 
 def test_one_shared_shot_does_not_speak_for_all() -> None:

@@ -203,7 +203,7 @@ def test_memory_is_bounded(long_film: dict[str, Path]) -> None:
         grid = video.grid(0, 400)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert grid.nbytes < 400 * 6 * 400
+        assert grid.nbytes < 400 * 6 * 700
         assert peak < 120 << 20
         with pytest.raises(ValueError, match="at once"):
             video.grid(700, 900)
