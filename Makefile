@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 export STASH_SENSE_DATA_DIR := $(DATA)
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup dev importers models run test check format bench plugin lock clean
+.PHONY: help setup dev importers models run test check lint types page format bench plugin lock clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,12 +58,18 @@ plugin: dev node_modules  ## Write dist/stash-sense.zip and dist/index.yml, whic
 test: dev models node_modules  ## Run the tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-check: dev node_modules  ## Lint, format, types and import rules
+check: lint types page  ## Lint, format, types and import rules, of Python and of the plugin's page
+
+lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: dev
 	$(BIN)/mypy
 	$(BIN)/mypy plugin/stash_sense_proxy plugin/stash_sense_backend.py plugin/pack.py
-	$(BIN)/lint-imports
+
+page: dev node_modules
 	$(BIN)/python -m tests.plugin.node check
 
 format: dev  ## Format and fix what can be fixed
