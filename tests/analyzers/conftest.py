@@ -23,10 +23,10 @@ from pipelines.store.recommendations import RecommendationStore
 from pipelines.store.sql import Store, open_store
 from tests.analyzers.people_home import PeopleHome
 from tests.fakes.stash import FakeStash, Library
-from tests.pipelines.conftest import engine
+from tests.pipelines.conftest import engine, ray_cluster
 from tests.pipelines.local_home import Scans
 
-__all__ = ["engine"]
+__all__ = ["engine", "ray_cluster"]
 
 HASTY = Retries(dict.fromkeys(Priority, 2), first_wait_s=0.01, longest_wait_s=0.02)
 

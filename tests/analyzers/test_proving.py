@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -13,24 +12,9 @@ import pytest
 from pipelines.analyzers import proving
 from pipelines.duplicates.types import Proof, ProofRequest, SceneVideo
 from pipelines.settings import Settings
-from serve_app.local import init_ray, processes_ended, temporary_folder
-from serve_app.ray_env import environment_set, ray_environment
 
 pytestmark = pytest.mark.timeout(300)
 FATAL = "3"
-
-
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    import ray
-
-    with temporary_folder() as folder, environment_set(ray_environment(folder, haproxy=False)), processes_ended():
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        init_ray(folder, 2)
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
 
 def videos(data: Path) -> list[SceneVideo]:

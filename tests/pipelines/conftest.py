@@ -1,7 +1,9 @@
-"""A real engine and the people of the test data, enrolled once per session."""
+"""A real engine and the people of the test data, enrolled once per session; a Ray for each file that asks for one."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,20 @@ def enrolled(
 @pytest.fixture(scope="session")
 def identifier(enrolled: tuple[PerformerDatabase, EnrolmentReport]) -> Identifier:
     return Identifier(enrolled[0].load())
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """Ray on loopback with two CPUs."""
+    import ray
+
+    from serve_app.local import init_ray, processes_ended, temporary_folder
+    from serve_app.ray_env import environment_set, ray_environment
+
+    with temporary_folder() as folder, environment_set(ray_environment(folder, haproxy=False)), processes_ended():
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        init_ray(folder, 2)
+        try:
+            yield
+        finally:
+            ray.shutdown()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,26 +23,11 @@ from pipelines.settings import Settings
 from pipelines.stash.records import StashBox
 from pipelines.stash.retries import Retries
 from pipelines.store.performers import PerformerDatabase
-from serve_app.local import init_ray, processes_ended, temporary_folder
-from serve_app.ray_env import environment_set, ray_environment
 from tests.fakes.stashbox import KEY, FakeStashBox, box_uuid, sample_world
 
 pytestmark = pytest.mark.timeout(600)
 DOMAIN = "127.0.0.1"
 QUICK = Retries(first_wait_s=0.01, longest_wait_s=0.02)
-
-
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    import ray
-
-    with temporary_folder() as folder, environment_set(ray_environment(folder, haproxy=False)), processes_ended():
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        init_ray(folder, 2)
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
 
 @pytest.fixture

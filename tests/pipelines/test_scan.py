@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -27,8 +26,6 @@ from pipelines.scan_listing import list_contents
 from pipelines.scan_worker import ContentScanner
 from pipelines.settings import Settings
 from pipelines.store.templates import ScanDataset
-from serve_app.local import init_ray, processes_ended, temporary_folder
-from serve_app.ray_env import environment_set, ray_environment
 from tests.fakes.stash import FakeStash, bench_library, sample_library
 from tests.store.scans import as_rows
 
@@ -38,23 +35,13 @@ STOP_WITHIN_S = 5.0
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    """Ray on loopback, of whose two CPUs other work has reserved both: a scan needs none of them."""
+def busy_cluster(ray_cluster: None) -> object:
+    """Ray of whose two CPUs other work has reserved both: a scan needs none of them."""
     import ray
 
-    with (
-        temporary_folder() as folder,
-        environment_set(ray_environment(folder, haproxy=False)),
-        processes_ended(),
-    ):
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        init_ray(folder, 2)
-        try:
-            reserved = ray.remote(num_cpus=2)(_Reserved).remote()
-            ray.get(reserved.ready.remote())
-            yield
-        finally:
-            ray.shutdown()
+    reserved = ray.remote(num_cpus=2)(_Reserved).remote()
+    ray.get(reserved.ready.remote())
+    return reserved  # it lives as long as somebody has it
 
 
 class _Reserved:
@@ -114,7 +101,7 @@ def scan_workers() -> list[psutil.Process]:
     return found
 
 
-def test_new_changed_and_failed_scenes_and_nothing_else(ray_cluster, settings, stash, links, data):
+def test_new_changed_and_failed_scenes_and_nothing_else(busy_cluster, settings, stash, links, data):
     said: list[ScanProgress] = []
     paths = {row: Path(stash.library.local_file(stash.library.scenes.one(row))) for row in map(str, range(1, 7))}
     paths["6"].unlink()  # a link to the clip
@@ -173,7 +160,7 @@ def until(condition: Callable[[], Any], timeout_s: float = 240) -> Any:
     return found
 
 
-def test_a_stop_ends_soon_with_whole_rows_and_a_worker_that_dies_costs_nothing(ray_cluster, settings, stash):
+def test_a_stop_ends_soon_with_whole_rows_and_a_worker_that_dies_costs_nothing(busy_cluster, settings, stash):
     """Streams are slow, so that there is something to stop and to kill in the middle of contents."""
     over_http = settings.model_copy(update={"path_map": ()})
     stash.knobs.set(slow_stream_bytes_per_s=60_000)
@@ -210,7 +197,7 @@ def test_a_stop_ends_soon_with_whole_rows_and_a_worker_that_dies_costs_nothing(r
     assert found == rows_without_ray(settings)
 
 
-def test_a_content_that_kills_its_worker_twice_is_a_failed_row(ray_cluster, settings, stash):
+def test_a_content_that_kills_its_worker_twice_is_a_failed_row(busy_cluster, settings, stash):
     """Whoever looks at scene 2 is killed, as a decoder that crashes would do. Streams are slow, so it takes long."""
     settings = settings.model_copy(update={"path_map": ()})
     stash.knobs.set(slow_stream_bytes_per_s=60_000)
@@ -256,7 +243,7 @@ def _isolated() -> list[psutil.Process]:
     return found
 
 
-def test_jobs_and_images(ray_cluster, data, tmp_path, models_dir, open_models):
+def test_jobs_and_images(busy_cluster, data, tmp_path, models_dir, open_models):
     with FakeStash(sample_library(data)) as stash:
         settings = settings_for(stash, tmp_path / "data", models_dir, f"/data={data}")
         images = {str(i): stash.library.images.one(i) for i in stash.library.images.between(0, 10**6)}
@@ -311,7 +298,7 @@ with ray_here(settings):
 
 
 @pytest.mark.slow  # stopping and resuming is tested above; here a second Ray starts
-def test_a_killed_driver_is_resumed_to_the_same_rows(ray_cluster, settings, stash, short_dir):
+def test_a_killed_driver_is_resumed_to_the_same_rows(busy_cluster, settings, stash, short_dir):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"TMPDIR": str(short_dir)}
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER],
@@ -348,7 +335,7 @@ def test_a_killed_driver_is_resumed_to_the_same_rows(ray_cluster, settings, stas
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_whole_sample_library(ray_cluster, data, tmp_path, models_dir, open_models):
+def test_the_whole_sample_library(busy_cluster, data, tmp_path, models_dir, open_models):
     with FakeStash(sample_library(data)) as stash:
         settings = settings_for(stash, tmp_path / "data", models_dir, f"/data={data}", frames_per_scene=60)
         report = scan(settings, ScanRequest(kinds=("scene", "image")))

@@ -143,7 +143,7 @@ def page(browser: Browser, installation: Installation) -> Iterator[Page]:
     context = browser.new_context(viewport=WIDE, base_url=installation.stash.url)
     context.add_cookies([{"name": "session", "value": installation.stash.session(), "url": installation.stash.url}])
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
 
