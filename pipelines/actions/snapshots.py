@@ -184,11 +184,16 @@ def label(image: Snapshot, field: str, value: Any) -> Any:
 
 
 def name_of(image: Snapshot) -> str:
-    """Returns what an entity is called: its title or name, else the name of its file, else its kind and id."""
+    """Returns what an entity is called: its title or name, else its file or folder by name, else its kind and id."""
     text = image.get("title") or image.get("name")
-    if not text and image.get("files"):
-        text = image["files"][0]["path"].replace("\\", "/").rsplit("/", 1)[-1]
-    return str(text or f"{image['kind']} {image['id']}")
+    path = image["files"][0]["path"] if image.get("files") else image.get("folder_path") or ""
+    return str(text or path.replace("\\", "/").rsplit("/", 1)[-1] or f"{image['kind']} {image['id']}")
+
+
+def _label(one: Mapping[str, Any]) -> str:
+    """Returns a name; Stash calls the gallery of a folder by it."""
+    folder = (one.get("folder") or {}).get("path") or ""
+    return str(one.get("name") or one.get("title") or folder.replace("\\", "/").rsplit("/", 1)[-1] or one["id"])
 
 
 def utc(text: str) -> str:
@@ -204,13 +209,13 @@ def image_of(kind: EntityKind, data: Mapping[str, Any]) -> Snapshot:
         if key in _RELATIONS:
             field = _RELATIONS[key]
             image[field] = [one["id"] for one in value or ()]
-            image["labels"][field] = {one["id"]: one.get("name") or one.get("title") or one["id"] for one in value}
+            image["labels"][field] = {one["id"]: _label(one) for one in value or ()}
         elif key == "studio":
             image["studio_id"] = value["id"] if value else None
             image["labels"]["studio_id"] = {value["id"]: value.get("name", "")} if value else {}
         elif key in _READERS:
             _READERS[key](image, value)
-        elif key not in {"image_path", "folder", "scenes", "scene_count", "image_count", "gallery_count", "play_count"}:
+        elif key not in {"image_path", "scenes", "scene_count", "image_count", "gallery_count", "play_count"}:
             image[key] = None if value == "" else value
     if kind == "performer":
         path = data.get("image_path") or ""
@@ -224,6 +229,11 @@ def image_of(kind: EntityKind, data: Mapping[str, Any]) -> Snapshot:
     if kind == "scene":
         image.pop("o_counter", None)
     return image
+
+
+def _folder(image: Snapshot, value: Mapping[str, Any] | None) -> None:
+    if value:
+        image["folder_path"] = value["path"]
 
 
 def _files(image: Snapshot, value: Iterable[Mapping[str, Any]]) -> None:
@@ -249,6 +259,7 @@ def _groups(image: Snapshot, value: Iterable[Mapping[str, Any]]) -> None:
 
 
 _READERS: Mapping[str, Any] = {
+    "folder": _folder,
     "files": _files,
     "visual_files": _files,
     "scene_markers": _markers,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.conftest import Asker
 from tests.fakes.stash import FANSDB, STASHDB, FakeStash, Library
+from tests.fakes.stash.library import NIL_POINTER
 
 SCENE_UPDATE = "mutation($i: SceneUpdateInput!) { sceneUpdate(input: $i) { id title performers { id } } }"
 BULK = "mutation($i: BulkSceneUpdateInput!) { bulkSceneUpdate(input: $i) { id } }"
@@ -175,7 +176,7 @@ class TestSceneMerge:
         [
             ({"source": ["1"]}, "destination scene cannot be in source list"),
             ({"source": ["2", "999"]}, "finding source scenes: scene with id 999 not found"),
-            ({"destination": "999"}, "finding destination scene ID 999: sql: no rows in result set"),
+            ({"destination": "999"}, NIL_POINTER),
         ],
     )
     def test_refused(self, ask: Asker, library: Library, given: dict[str, Any], message: str) -> None:
@@ -217,7 +218,7 @@ class TestDeleting:
         primary, other = library.scenes[1].file_ids[0], library.scenes[2].file_ids[0]
         ask(MERGE, i={"source": ["2"], "destination": "1"})
         query = "mutation($f: ID!) { sceneAssignFile(input: {scene_id: 3, file_id: $f}) }"
-        assert ask.failure(query, f=str(primary)) == "cannot reassign primary file"
+        assert ask.failure(query, f=str(primary)) == "assigning file to scene: cannot reassign primary file"
         ask(query, f=str(other))
         assert library.scenes[1].file_ids == (primary,)
         assert library.scenes[3].file_ids[-1] == other

@@ -162,7 +162,7 @@ def _add_sample_gallery(
     performers: dict[str, Performer],
 ) -> None:
     where = f"{root}/{folder.relative_to(data).as_posix()}"
-    gallery = library.add("gallery", title=folder.name.replace("_", " "), folder=where)
+    gallery = library.add("gallery", folder=where)  # Stash names the gallery of a folder by the folder, without a title
     for path in sorted(folder.iterdir()):
         names = people.get(path.relative_to(data).as_posix(), ())
         ids = tuple(performers[name].id for name in names if name in performers)

@@ -34,6 +34,10 @@ _SCRAMBLE = 2654435761
 """Knuth's multiplicative hash: spreads ids so that an order nobody asked for is no order."""
 
 
+NIL_POINTER = "Internal system error. Error <runtime error: invalid memory address or nil pointer dereference>"
+"""What Stash says where it looks somebody up and goes on although nobody is there."""
+
+
 class StashFailure(Exception):
     """A resolver of Stash answers this text: HTTP 200 with `errors`."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from tests.fakes.stash import scans
 from tests.fakes.stash.changes import FOREIGN_KEY, NO_ROWS, Input, apply, changes_of, known_ids, picture
 from tests.fakes.stash.find import whole_number
-from tests.fakes.stash.library import Library, StashFailure
+from tests.fakes.stash.library import NIL_POINTER, Library, StashFailure
 from tests.fakes.stash.records import ContentName, Image, Scene
 from tests.fakes.stash.resolvers import Info, context_of, resolver
 
@@ -44,8 +44,10 @@ def _check_galleries(library: Library, image: Image, gallery_ids: tuple[int, ...
     for gallery_id in sorted(set(image.gallery_ids) ^ set(gallery_ids)):
         gallery = library.galleries[gallery_id]
         if gallery.folder is not None:
-            problem = f'cannot change contents of folder-based gallery "{gallery.title}"'
-            raise StashFailure(f'changing galleries of image "{image.title}": {problem}')
+            shown = gallery.title or gallery.folder.rpartition("/")[2]
+            problem = f'cannot change contents of folder-based gallery "{shown}"'
+            named = image.title or library.files[image.file_ids[0]].path.rpartition("/")[2]
+            raise StashFailure(f'changing galleries of image "{named}": {problem}')
 
 
 def _with_primary(row: Scene | Image, file_id: int, kind: str) -> tuple[int, ...]:
@@ -154,7 +156,7 @@ def _scene_merge(_: Any, info: Info, input: Input) -> Scene:  # noqa: A002
     if destination_id in sources:
         raise StashFailure("destination scene cannot be in source list")
     if destination_id not in library.scenes:
-        raise StashFailure(f"finding destination scene ID {destination_id}: {NO_ROWS}")
+        raise StashFailure(NIL_POINTER)
     destination = library.scenes[destination_id]
     try:
         rows = library.scenes.get_many(sources)
@@ -204,10 +206,15 @@ def _scenes_destroy(_: Any, info: Info, input: Input) -> bool:  # noqa: A002
 @resolver("Mutation", "sceneAssignFile")
 def _assign_file(_: Any, info: Info, input: Input) -> bool:  # noqa: A002
     library = context_of(info).library
-    scene = library.scenes.one(whole_number(input["scene_id"]))
-    file = library.files.one(whole_number(input["file_id"]))
+    failed = "assigning file to scene: "
+    file = _file(library, input["file_id"], failed)
+    if file.kind != "video":
+        raise StashFailure(f"{failed}{file.path} is not a video file")
     if library.is_primary(file.id):
-        raise StashFailure("cannot reassign primary file")
+        raise StashFailure(f"{failed}cannot reassign primary file")
+    if whole_number(input["scene_id"]) not in library.scenes:
+        raise StashFailure(f"{failed}inserting into scenes_files: {FOREIGN_KEY}")
+    scene = library.scenes[whole_number(input["scene_id"])]
     for other in library.scenes.values():
         other.file_ids = tuple(i for i in other.file_ids if i != file.id)
     scene.file_ids = (*scene.file_ids, file.id)
@@ -215,9 +222,15 @@ def _assign_file(_: Any, info: Info, input: Input) -> bool:  # noqa: A002
     return True
 
 
+def _file(library: Library, file_id: str, failed: str = "") -> Any:
+    if whole_number(file_id) not in library.files:
+        raise StashFailure(f"{failed}getting file by id {file_id}: {NO_ROWS}")
+    return library.files[whole_number(file_id)]
+
+
 def _drop_files(info: Info, ids: Iterable[str], *, delete: bool) -> bool:
     library = context_of(info).library
-    files = library.files.get_many(whole_number(i) for i in ids)
+    files = [_file(library, one) for one in ids]
     for file in files:
         if library.is_primary(file.id):
             raise StashFailure(f"cannot delete primary file {file.path}")

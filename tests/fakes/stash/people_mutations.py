@@ -98,14 +98,14 @@ def _performer_merge(_: Any, info: Info, input: Input) -> Performer:  # noqa: A0
     destination_id = whole_number(input["destination"])
     if destination_id in sources:
         raise StashFailure("destination performer cannot be in source list")
-    if destination_id not in library.performers:
-        raise StashFailure(f"finding destination performer ID {destination_id}: {NO_ROWS}")
-    row = library.performers[destination_id]
-    before = copy.copy(row)
     try:
         rows = library.performers.get_many(sources)
     except StashFailure as error:
         raise StashFailure(f"finding source performers: {error}") from error
+    if destination_id not in library.performers:
+        raise StashFailure(f"updating performer: {NO_ROWS}")
+    row = library.performers[destination_id]
+    before = copy.copy(row)
     values = dict(input.get("values") or {})
     changes = changes_of(library, context, values)
     image = picture(values.get("image"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tests.fakes.stash.library import StashFailure
+from tests.fakes.stash.library import NIL_POINTER, StashFailure
 
 KEYS = {"name", "description", "url", "version", "interface", "exec", "errLog", "tasks", "hooks", "settings", "ui"}
 UI_KEYS = {"requires", "javascript", "css", "assets", "csp"}
@@ -109,7 +109,7 @@ class Plugins:
         """Returns the output of one operation. Raises StashFailure with the plugin's error."""
         plugin = self.one(plugin_id)
         if plugin is None:
-            raise StashFailure("Internal system error. Error <runtime error: invalid memory address>")
+            raise StashFailure(NIL_POINTER)
         with self._lock:
             self.calls += 1
         connection = {**connection, "PluginDir": str(plugin.path.parent)}
