@@ -22,8 +22,8 @@ three frames in common, this finds 75 of 140 copies instead of 60, and none of 4
 camera or the same cuts (`python -m tests.bench duplicate_recall`, 2026-11-26)."""
 MAX_SINGLE_PDQ = 40
 """One frame is enough where its PDQ agrees as that of copies does and it lies in the midst of both scenes: openings and
-end cards are those of a studio. Finds 85 of 140 copies instead of 75 with a frame every 10 s, 67 instead of 53 with one
-every 20 s, and again none of those 450 (2026-11-26); with the ends, 39 of the 450."""
+end cards are those of a studio. Finds 107 of 140 copies instead of 96 with a frame every 10 s, 84 instead of 67 with
+one every 20 s, and again none of those 450 (2026-11-26); with the ends, 39 of the 450."""
 _END_S, _END_SHARE = 30.0, 0.1
 DRIFTING_VOTES = 8
 """Distinct frames on both sides at whatever offsets: another speed has no single offset. Chosen well above what

