@@ -93,7 +93,8 @@ def installation(
     """The server with the people of the test data enrolled, paired with Stash by the plugin; few frames a scene."""
     data_dir = short_dir / "plugin-data"
     data_dir.mkdir()
-    shutil.copytree(enrolled, data_dir / "performer-db")
+    for folder in ("performer-db", "enrolled-crops"):
+        shutil.copytree(enrolled.parent / folder, data_dir / folder)
     (data_dir / "settings.toml").write_text(
         f'frames_per_scene = 12\nanalyze_after_scan = false\nrelease_sources = ["made-up={releases.document_url}"]\n'
     )

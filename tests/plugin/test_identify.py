@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
-from tests.fakes.stash.library import Library
+from pipelines.faces.catalogue import OPEN
+from pipelines.faces.gallery import Performer
+from pipelines.store.performers import PerformerDatabase, SourceInfo
+from tests.fakes.stash.library import STASHDB, Library
 from tests.plugin.conftest import NARROW, Installation
 from tests.plugin.test_pages import serious
 
@@ -131,16 +137,48 @@ def test_everybody_of_a_gallery_is_accepted_also_on_the_images(
     assert names(library, image) == ["Barack Obama", "Joe Biden"]
 
 
-def test_the_portrait_of_a_performer_is_identified(page: Page, installation: Installation, library: Library) -> None:
+ENTRY = "0ba3a000-1111-4222-8333-444455556666"
+
+
+@pytest.fixture
+def of_a_box(installation: Installation, library: Library) -> Iterator[Any]:
+    """A performer of Stash without links, whom the performer database knows as an entry of a stash-box."""
     performer = next(one for one in library.performers.values() if one.name == "Barack Obama")
+    database = PerformerDatabase(installation.data_dir / "performer-db", keep=10)
+    before, links = database.current(), performer.stash_ids
+    own = database.source_faces("folder", owner="local:barack_obama")
+    assert before is not None
+    assert own is not None
+    faces = own.set_column(0, own.schema.field(0), pa.array([f"stashdb.org:{ENTRY}"] * len(own)))
+    person = Performer(f"stashdb.org:{ENTRY}", "Barack Obama", ids=("local:barack_obama",))
+    source = SourceInfo(id="stashdb.org", kind="stashbox", updated=datetime.now(UTC))
+    database.put(OPEN, source, [person], faces)
+    with installation.client() as client:
+        client.post("/database/reload")
+        performer.stash_ids = ()
+        yield performer
+        performer.stash_ids = links
+        client.post("/database/use", json={"version": before})
+
+
+def test_a_performer_is_linked_to_the_entry_that_the_portrait_shows(
+    page: Page, installation: Installation, library: Library, of_a_box: Any
+) -> None:
+    performer = of_a_box
     page.goto(f"/performers/{performer.id}")
     page.get_by_role("button", name="Identify").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Identify").click()
     dialog.get_by_role("article", name="Barack Obama").wait_for(timeout=60_000)
     assert serious(page) == []
+    dialog.get_by_role("button", name="Link to stashdb.org").click()
+    dialog.get_by_role("button", name="Undo").wait_for()
+    assert [(one.endpoint, one.stash_id) for one in performer.stash_ids] == [(STASHDB, ENTRY)]
     page.set_viewport_size(NARROW)
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    dialog.get_by_role("button", name="Undo").click()
+    dialog.get_by_text("Undone").wait_for()
+    assert performer.stash_ids == ()
 
 
 def test_the_button_follows_the_router_and_is_there_once(

@@ -233,13 +233,29 @@ def test_the_next_one_may_be_on_the_next_page(page: Page, ten_thousand: None) ->
     page.get_by_text("41 of 10,000").wait_for()
 
 
-def test_a_wrong_key_is_said_with_what_to_do(page: Page, installation: Installation) -> None:
-    installation.set_up(key="wrong")
-    page.goto(f"{LIST}&type=duplicate_scenes")
-    page.get_by_role("alert").get_by_text("Wrong API key").wait_for()
+def test_a_server_that_goes_away_in_a_review_changes_nothing_and_is_said(
+    page: Page, installation: Installation
+) -> None:
+    scenes_before = len(installation.stash.library.table("scene").ids)
+    page.goto(f"{LIST}&type=duplicate_scenes&id=first")
+    page.get_by_role("button", name="Merge").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("goes", exact=True).wait_for()
+    installation.set_up("http://127.0.0.1:9")
+    dialog.get_by_role("button", name="Merge").click()
+    dialog.locator("[data-code=unreachable]").wait_for()
+    assert not violations(page)
+    dialog.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Dismiss").click()
+    page.get_by_role("button", name="For ever").click()
+    page.locator(".sense-review [data-code=unreachable]").wait_for()
+    page.get_by_role("link", name="List").click()
+    page.get_by_role("button", name="Try again").first.wait_for()
     installation.set_up()
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again").first.click()
     rows(page).first.wait_for()
+    assert counts(installation, "duplicate_scenes")["pending"] == 1
+    assert len(installation.stash.library.table("scene").ids) == scenes_before
 
 
 @pytest.mark.parametrize("where", ["", "&type=duplicate_scenes&id=first", "&view=history"])

@@ -26,9 +26,11 @@ import httpx
 import psutil
 import pytest
 
-from pipelines.enroll.folder import enroll_folder
+from pipelines.enroll.crop_writer import CropWriter
+from pipelines.enroll.folder import FOLDER_SOURCE, enroll_folder
 from pipelines.faces.catalogue import OPEN
 from pipelines.faces.engine import EngineOptions, FaceEngine
+from pipelines.settings import Settings
 from pipelines.store.performers import PerformerDatabase
 from serve_app.ray_env import free_port
 from tests.fakes.stash import FakeStash, sample_library
@@ -165,11 +167,12 @@ def media_server(data: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def enrolled(short_dir: Path, data: Path, open_models: Path) -> Path:
-    """A performer database with the people of the test data."""
-    root = short_dir / "enrolled"
+    """A performer database with the people of the test data; pictures of the faces are beside it."""
+    settings = Settings(data_dir=short_dir / "enrolled")
     engine = FaceEngine(OPEN, open_models, EngineOptions(threads=2))
-    enroll_folder(data / "faces" / "people", engine, PerformerDatabase(root))
-    return root
+    crops = CropWriter(settings, FOLDER_SOURCE)
+    enroll_folder(data / "faces" / "people", engine, PerformerDatabase(settings.database_path), crops=crops)
+    return settings.database_path
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,21 @@ import type { Local } from "../locals";
 import { several } from "../words";
 import { Empty, Shown } from "./states";
 
-export const PickPerformer: React.FC<{ start: string; pick: (local: Local) => void; close: () => void }> = (props) => {
+interface Props {
+  title?: string;
+  start: string;
+  pick: (local: Local) => void;
+  close: () => void;
+}
+
+export const PickPerformer: React.FC<Props> = (props) => {
   const [text, setText] = React.useState(props.start);
   const settled = useSettled(text);
   const found = useAsk(() => searchLocals(settled), `search ${settled}`);
   return (
     <Modal show onHide={props.close} aria-labelledby="sense-pick-title" dialogClassName="sense-dialog">
       <Modal.Header closeButton>
-        <Modal.Title id="sense-pick-title">Link a performer of Stash</Modal.Title>
+        <Modal.Title id="sense-pick-title">{props.title ?? "Link a performer of Stash"}</Modal.Title>
       </Modal.Header>
       <Modal.Body>
         <Form.Control

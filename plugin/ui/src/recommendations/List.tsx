@@ -1,11 +1,11 @@
 // A page of recommendations: rows to open and to choose from.
 import React from "react";
 import { Link } from "react-router-dom";
-import { Confidence } from "../parts/faces";
+import { Confidence, Face } from "../parts/faces";
 import { ago } from "../words";
 import type { Filters } from "./filters";
 import type { Recommendation, TypeInfo } from "./records";
-import { thumbnails } from "./pictures";
+import { faces, thumbnails } from "./pictures";
 
 interface Props {
   filters: Filters;
@@ -34,9 +34,14 @@ export const Rows: React.FC<Props> = ({ filters, found, types, chosen, choose })
           />
           <Link className="sense-finding-link" to={filters.urlOf({ open: one.id })}>
             <span className="sense-finding-pictures" aria-hidden="true">
-              {thumbnails(one).map((url) => (
-                <img key={url} src={url} alt="" loading="lazy" />
+              {faces(one).map((path) => (
+                <Face key={path} path={path} name="" size={56} />
               ))}
+              {thumbnails(one)
+                .slice(0, 2 - faces(one).length)
+                .map((url) => (
+                  <img key={url} src={url} alt="" loading="lazy" />
+                ))}
             </span>
             <span className="sense-finding-text">
               <span className="sense-finding-title">{one.title}</span>

@@ -19,6 +19,7 @@ import { JobProgress } from "./JobProgress";
 import { KeyHelp } from "./KeyHelp";
 import { useKeys } from "./keys";
 import { Rows } from "./List";
+import { UNKNOWN_PERSON } from "./naming";
 import type { Notices } from "./notices";
 import { STATUSES } from "./records";
 import type { Mode, OfferedAction, StatusCounts, TypeInfo } from "./records";
@@ -92,7 +93,7 @@ export const Listing: React.FC<Props> = ({ filters, data, changed, notices }) =>
             total={total}
             everything={everything}
             allHere={here}
-            actions={type?.actions ?? []}
+            actions={type && type.id !== UNKNOWN_PERSON ? type.actions : []}
             pending={wanted.status === "pending"}
             doing={doing}
             chooseHere={(on) =>

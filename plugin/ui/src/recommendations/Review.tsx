@@ -2,20 +2,38 @@
 import React from "react";
 import { Badge, Button, Dropdown } from "react-bootstrap";
 import { Link } from "react-router-dom";
-import { faArrowLeft, faChevronLeft, faChevronRight, faRotateLeft } from "@fortawesome/free-solid-svg-icons";
+import {
+  faArrowLeft,
+  faBan,
+  faChevronLeft,
+  faChevronRight,
+  faRotateLeft,
+  faUserPen,
+} from "@fortawesome/free-solid-svg-icons";
 import { useAsk, useDoing } from "../hooks";
+import { shownName } from "../locals";
 import { Boundary } from "../parts/Boundary";
 import { Confidence } from "../parts/faces";
 import { Icon } from "../parts/Icon";
 import { Failure, Shown } from "../parts/states";
 import { titled, when } from "../words";
 import { AcceptOne } from "./AcceptOne";
-import { dismiss, one, restore, restoreBatch, undo } from "./asking";
+import { dismiss, one, reject, restore, restoreBatch, undo, unreject } from "./asking";
 import { DetailsOf } from "./details/Details";
 import { KeyHelp } from "./KeyHelp";
 import { useKeys } from "./keys";
+import { named, NamePerson } from "./NamePerson";
+import { UNKNOWN_PERSON } from "./naming";
 import type { Notices } from "./notices";
-import type { Mode, Offered, OfferedAction, Recommendation, TypeInfo } from "./records";
+import type {
+  Mode,
+  Offered,
+  OfferedAction,
+  Recommendation,
+  SeenPerson,
+  TypeInfo,
+  UnidentifiedSceneDetails,
+} from "./records";
 import { undone } from "./undone";
 
 interface Props {
@@ -47,6 +65,7 @@ export const Review: React.FC<Props> = (props) => {
 const MODES: Record<Mode, string> = { until_changed: "until it changes", forever: "for ever" };
 /** What "for ever" means for findings that say "this is that". */
 const NEVER: Record<string, string> = {
+  unknown_person: "Ignore for ever",
   duplicate_scenes: "Not duplicates",
   duplicate_performers: "Not one person",
   duplicate_images: "Not duplicates",
@@ -58,7 +77,9 @@ const Reviewed: React.FC<Props & { shown: Recommendation }> = (props) => {
   const [offered, offer] = React.useState(shown.details.actions ?? {});
   const [accepting, setAccepting] = React.useState<OfferedAction>();
   const { doing, error, run } = useDoing();
-  const actions = offers(type, offered);
+  const unknown = shown.type === UNKNOWN_PERSON;
+  const [naming, setNaming] = React.useState(false);
+  const actions = unknown ? [] : offers(type, offered);
   const pending = shown.status === "pending";
 
   const away = (mode: Mode) => {
@@ -72,6 +93,16 @@ const Reviewed: React.FC<Props & { shown: Recommendation }> = (props) => {
       decided();
     });
   };
+  const notHere = (person: SeenPerson) =>
+    void run(async () => {
+      const rejected = { kind: "scene" as const, content_id: shown.target_id, universal_id: person.universal_id };
+      await reject(rejected);
+      notices.say({
+        text: `${nameOf(person)} is never suggested again in ${shown.title}.`,
+        undo: async () => unreject(rejected).then(() => `Open again: ${shown.title}`),
+      });
+      decided();
+    });
   const again = () =>
     void run(async () => {
       await restore(shown.id);
@@ -84,7 +115,7 @@ const Reviewed: React.FC<Props & { shown: Recommendation }> = (props) => {
     ArrowRight: () => step(1),
     k: () => step(-1),
     ArrowLeft: () => step(-1),
-    a: () => pending && first && setAccepting(first),
+    a: () => (pending && unknown ? setNaming(true) : pending && first && setAccepting(first)),
     d: () => away("until_changed"),
     D: () => away("forever"),
     u: notices.undo,
@@ -119,6 +150,24 @@ const Reviewed: React.FC<Props & { shown: Recommendation }> = (props) => {
                   {action.title} …
                 </Button>
               ))}
+              {unknown ? (
+                <Button disabled={doing} onClick={() => setNaming(true)}>
+                  <Icon icon={faUserPen} /> Name …
+                </Button>
+              ) : null}
+              {shown.type === "unidentified_scene"
+                ? (shown.details as unknown as UnidentifiedSceneDetails).people.map((person) => (
+                    <Button
+                      key={person.universal_id}
+                      variant="secondary"
+                      disabled={doing}
+                      title="Never suggest this person in this scene again"
+                      onClick={() => notHere(person)}
+                    >
+                      <Icon icon={faBan} /> Not {nameOf(person)}
+                    </Button>
+                  ))
+                : null}
               {NEVER[shown.type] ? (
                 <Button variant="secondary" disabled={doing} onClick={() => away("forever")}>
                   {NEVER[shown.type]}
@@ -166,6 +215,17 @@ const Reviewed: React.FC<Props & { shown: Recommendation }> = (props) => {
           ["Esc", "list"],
         ]}
       />
+      {naming ? (
+        <NamePerson
+          recommendation={shown}
+          close={() => setNaming(false)}
+          done={(accepted, title) => {
+            setNaming(false);
+            notices.say(named(accepted, title));
+            decided();
+          }}
+        />
+      ) : null}
       {accepting ? (
         <AcceptOne
           recommendation={shown}
@@ -185,6 +245,8 @@ const Reviewed: React.FC<Props & { shown: Recommendation }> = (props) => {
     </>
   );
 };
+
+const nameOf = (person: SeenPerson): string => shownName(person.performer_name ?? person.name);
 
 /** What can be done about it, in the order of its type. */
 function offers(type: TypeInfo | undefined, offered: Offered): OfferedAction[] {

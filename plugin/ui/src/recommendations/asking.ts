@@ -92,6 +92,19 @@ export const acceptBulk = (action: string, digest: string): Promise<Job> =>
 export const analyze = (type: string, full: boolean): Promise<Job> =>
   call("queue_submit", { body: { type: `analyze_${type}`, params: { full } } });
 
+/** Who was named in scenes of their own can be recognised from them: their faces are enrolled. */
+export const learnFaces = (): Promise<Job> => call("queue_submit", { body: { type: "enroll_local", params: {} } });
+
+interface Rejected {
+  kind: "scene";
+  content_id: string;
+  universal_id: string;
+}
+
+/** Somebody is not in a scene: never suggested there again, and the recommendation that did is closed. */
+export const reject = (one: Rejected): Promise<unknown> => call("reject", { body: one });
+export const unreject = (one: Rejected): Promise<unknown> => call("unreject", { query: one });
+
 export const job = (id: number): Promise<Job> => call("queue_job", { path: { id } });
 export const stop = (id: number): Promise<unknown> => call("queue_stop", { path: { id } });
 

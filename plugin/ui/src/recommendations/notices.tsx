@@ -10,6 +10,8 @@ export interface Notice {
   text: string;
   /** Returns what is said afterwards. */
   undo?: (() => Promise<string>) | undefined;
+  /** What it is good to do next; returns what is said then. */
+  next?: { title: string; go: () => Promise<string> } | undefined;
 }
 
 export interface Notices {
@@ -17,6 +19,8 @@ export interface Notices {
   say: (notice: Notice | undefined) => void;
   /** Undoes what was said last, if it can be. */
   undo: () => void;
+  /** Does what was said to come next. */
+  next: () => void;
   doing: ReturnType<typeof useDoing>;
 }
 
@@ -39,7 +43,12 @@ export function useNotices(changed: () => void): Notices {
       changed();
     });
   };
-  return { now, say, undo, doing };
+  const next = () => {
+    const going = now?.next;
+    if (!going || doing.doing) return;
+    void run(async () => setNow({ text: await going.go(), undo: now.undo }));
+  };
+  return { now, say, undo, next, doing };
 }
 
 export const NoticeBar: React.FC<{ notices: Notices }> = ({ notices }) => {
@@ -50,6 +59,11 @@ export const NoticeBar: React.FC<{ notices: Notices }> = ({ notices }) => {
       {now ? (
         <div className="sense-notice">
           <span className="sense-notice-text">{now.text}</span>
+          {now.next ? (
+            <Button size="sm" disabled={doing.doing} onClick={notices.next}>
+              {now.next.title}
+            </Button>
+          ) : null}
           {now.undo ? (
             <Button size="sm" variant="secondary" disabled={doing.doing} onClick={notices.undo}>
               {doing.doing ? "Undoing …" : "Undo"}

@@ -41,6 +41,7 @@ export type DuplicatePerformersDetails = Schema<"details.DuplicatePerformersDeta
 export type DuplicateImagesDetails = Schema<"details.DuplicateImagesDetails">;
 export type UnidentifiedSceneDetails = Schema<"details.UnidentifiedSceneDetails">;
 export type UnknownPersonDetails = Schema<"details.UnknownPersonDetails">;
+export type SeenPerson = UnidentifiedSceneDetails["people"][number];
 export type MissingLinkDetails = Schema<"details.MissingLinkDetails">;
 
 export type BulkPreview = Schema<"ManyPreview">;
