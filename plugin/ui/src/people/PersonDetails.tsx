@@ -157,8 +157,8 @@ const Covered: React.FC<{ person: PersonDetail }> = ({ person }) => {
       </p>
       {unknown ? (
         <p className="text-muted">
-          {several(unknown, "face")} of a released database: there are no pictures of them, and nothing says how good
-          they are.
+          {unknown === coverage.faces ? "They" : several(unknown, "face")} came with a database that has no pictures and
+          does not say how good faces are.
         </p>
       ) : null}
       {missing.length ? (
