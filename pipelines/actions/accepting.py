@@ -163,13 +163,13 @@ async def preview_many(
     named = [entity for known in wanted.values() for entity in kind.entities(kind.parse(known))]
     images = await snapshots(library, named, pictures=action in {"merge_scenes", "delete_scene"})
     plans: list[tuple[int, Plan]] = []
-    taken: dict[tuple[str, str], int] = {}
+    taken: set[tuple[str, str]] = set()
     with read_before(images):
         for one_id, known in wanted.items():
             touched = kind.entities(kind.parse(known))
-            first = next((taken[entity] for entity in touched if entity in taken), None)
-            if first is not None:
-                skipped.append(Skipped(one_id, f"Recommendation {first} changes the same; accept it later.", "overlap"))
+            if not taken.isdisjoint(touched):
+                said = "Another one that is chosen changes the same: accept this one afterwards."
+                skipped.append(Skipped(one_id, said, "overlap"))
                 continue
             try:
                 plans.append((one_id, await preview(library, action, known)))
@@ -178,7 +178,7 @@ async def preview_many(
             except StashSenseError as error:
                 skipped.append(Skipped(one_id, error.message, error.code))
                 continue
-            taken |= dict.fromkeys(touched, one_id)
+            taken.update(touched)
     many = ManyPlans(tuple(plans), tuple(skipped))
     shown = [
         PreviewRecord(many.digest, plan.digest, action, dict(plan.params), list(plan.before), one_id)

@@ -88,7 +88,10 @@ const Lost: React.FC<{ sentences: string[] }> = ({ sentences }) =>
 
 const Skipped: React.FC<{ skipped: BulkPreview["skipped"] }> = ({ skipped }) => {
   const reasons = new Map<string, number>();
-  for (const one of skipped) reasons.set(one.reason, (reasons.get(one.reason) ?? 0) + 1);
+  for (const one of skipped) {
+    const reason = one.reason.replace(`Recommendation ${one.recommendation_id} does`, "This one does");
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  }
   if (!reasons.size) return null;
   return (
     <>
