@@ -57,6 +57,7 @@ for programs. Arguments go to `Exception.__init__`, so errors survive pickling b
     │   └── Stopped             ended on request before it was done; nothing was changed
     ├── RecommendationError
     │   ├── RecommendationUnknown   no recommendation, batch or type of that name
+    │   ├── ExportUnknown           no export of that id, or not any more
     │   └── RecommendationConflict  not possible in the state that it is in, or it is not what was seen
     ├── ActionError             what is done in Stash about a finding
     │   ├── ActionUnknown       no action, or no type of action, of that name
@@ -313,6 +314,10 @@ class RecommendationError(StashSenseError):
 
 class RecommendationUnknown(RecommendationError):
     code = "recommendation_unknown"
+
+
+class ExportUnknown(RecommendationError):
+    code = "export_unknown"
 
 
 class RecommendationConflict(RecommendationError):

@@ -126,6 +126,15 @@ class EnrollStashboxRequest(BaseModel):
     limit: int | None = Field(None, ge=1, description="At most so many performers of a box.")
 
 
+class FetchModelsRequest(BaseModel):
+    """Which model pack is fetched; files that are there and right stay."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pack: str = Field(max_length=40, description="Id of the pack.")
+    accept_licence: bool = Field(False, description="You have read the pack's licence and accept it.")
+
+
 class AnalyzeRequest(BaseModel):
     """What an analyzer looks at; what is new, changed or failed before, by default."""
 
@@ -294,6 +303,14 @@ REGISTRY = _registry(
         priority=50,
         workers={"CPU": 1},
         params=EnrollStashboxRequest,
+    ),
+    JobType(
+        id="fetch_models",
+        title="Fetch models",
+        description="Download or convert the files of a model pack, verify them and put them in place.",
+        run="pipelines.fetch_models:run_job",
+        priority=10,
+        params=FetchModelsRequest,
     ),
     JobType(
         id="accept_recommendations",

@@ -38,6 +38,8 @@ Source = Literal["env", "argument", "override", "file", "default"]
 
 PathRule = Annotated[str, Field(pattern=r"^[^=]+=.+$")]
 BoxRule = Annotated[str, Field(pattern=r"^https?://[^=\s]+=\S+$")]
+ModelSourceRule = Annotated[str, Field(pattern=r"^(open|open-dlib|buffalo_l|stash-sense-2026)=https?://[^\s/]+\S*$")]
+BoxEndpoint = Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$", max_length=500)]
 ReleaseRule = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}=https?://[^\s/]+\S*$")]
 
 
@@ -75,6 +77,10 @@ class Settings(BaseSettings):
     models_dir: Path | None = _fixed("server", None, "Model files; `<data_dir>/models` when unset.")
     pack: Literal["open", "open-dlib", "buffalo_l", "stash-sense-2026"] = _restart("engine", "open", "Model pack.")
 
+    model_sources: tuple[ModelSourceRule, ...] = _fixed(
+        "engine", (), "Where the files of a model pack are downloaded from: pack=URL; their usual places when unset."
+    )
+
     host: str = _fixed("server", "127.0.0.1", "Address that the HTTP server listens on.")
     port: int = _fixed("server", 6960, "Port that the HTTP server listens on.", ge=1, le=65535)
     api_key: str | None = _fixed("server", None, "API key; made at first start when unset.", repr=False)
@@ -92,6 +98,12 @@ class Settings(BaseSettings):
     stash_requests_per_s: float = _now("stash", 5.0, "Requests to Stash, of the whole cluster.", ge=0.1, le=100)
     stashboxes: tuple[BoxRule, ...] = _fixed(
         "stash", (), "Stash-boxes besides those that Stash knows: https://HOST/graphql=KEY.", repr=False
+    )
+    stashbox_order: tuple[BoxEndpoint, ...] = _now(
+        "stash", (), "Endpoints of stash-boxes, first used first; others follow as they stand in Stash."
+    )
+    stashbox_off: tuple[BoxEndpoint, ...] = _now(
+        "stash", (), "Endpoints of stash-boxes that are not used: nobody is enrolled from them nor linked to them."
     )
     stashbox_requests_share: float = _now(
         "stash", 0.5, "Share of a stash-box's request limit that is used.", ge=0.01, le=1.0
@@ -221,6 +233,11 @@ class Settings(BaseSettings):
     def reports_path(self) -> Path:
         """Folder of the reports that enrolments leave."""
         return self.data_dir / "reports"
+
+    @property
+    def fetched_exports_path(self) -> Path:
+        """Folder of exported recommendations that are being fetched."""
+        return self.data_dir / "exports" / ".recommendations"
 
     @property
     def store_path(self) -> Path:

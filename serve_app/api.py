@@ -18,6 +18,7 @@ from serve_app.routes import (
     actions,
     crops,
     database,
+    exports,
     health,
     identify,
     jobs,
@@ -45,6 +46,7 @@ ROUTES = (
     models,
     rejections,  # before people, who take any path below theirs
     people,
+    exports,
     recommendations,
     settings,
     stash,

@@ -65,6 +65,21 @@ class ExportRequest(Wanted):
     format: Literal["csv", "parquet"] = "csv"
 
 
+class ExportMade(BaseModel):
+    """A file that was made; GET /recommendations/exports/{id} gives it, or pieces of it."""
+
+    id: str
+    name: str
+    media_type: str
+    size_bytes: int
+
+
+class ExportRemoved(BaseModel):
+    """The id of the file that was removed."""
+
+    removed: str
+
+
 ExportQuery = Annotated[ExportRequest, Query()]
 
 

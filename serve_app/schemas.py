@@ -255,11 +255,44 @@ class ModelFileInfo(BaseModel):
     licence_accepted: bool
 
 
+class ModelPackInfo(BaseModel):
+    """State of one model pack."""
+
+    id: str
+    title: str
+    state: Literal["installed", "missing", "corrupted"] = Field(description="Of its worst file.")
+    size_bytes: int
+    licence: str
+    must_accept: bool = Field(description="Whether the licence must be accepted before the pack is fetched.")
+    licence_accepted: bool
+    source: str = Field(description="Where its files come from.")
+    why_not: str = Field(description="Why it cannot be fetched here; empty when it can.")
+
+
 class ModelsStatus(BaseModel):
     """State of all model packs; `pack` is the one in use."""
 
     pack: str
+    packs: list[ModelPackInfo]
     models: list[ModelFileInfo]
+
+
+class ModelsVerified(BaseModel):
+    """Files of one pack, judged by their whole content."""
+
+    pack: str
+    models: list[ModelFileInfo]
+    computes: bool | None = Field(
+        description="Whether its graphs compute the pinned vectors; null where none are pinned, or a file is not right."
+    )
+
+
+class PackLicence(BaseModel):
+    """The licence of a model pack."""
+
+    pack: str
+    licence: str
+    text: str
 
 
 Identification.model_rebuild()

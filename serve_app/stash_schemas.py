@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,10 +10,12 @@ from serve_app.schemas import COMPLETE, ErrorAnswer
 
 
 class BoxAnswer(BaseModel):
-    """A stash-box that is set in Stash; its key is never shown."""
+    """A stash-box; its key is never shown."""
 
     endpoint: str
     name: str
+    enabled: bool = Field(description="Whether it is used; see the setting stashbox_off.")
+    set_in: Literal["stash", "settings"] = Field(description="In Stash, or in the setting stashboxes.")
 
 
 class StashAnswer(BaseModel):
@@ -29,7 +31,7 @@ class StashAnswer(BaseModel):
     images: int = 0
     galleries: int = 0
     performers: int = 0
-    stash_boxes: list[BoxAnswer] = []
+    stash_boxes: list[BoxAnswer] = Field([], description="In the order in which they are used.")
     can_pair: bool = Field(description="Whether POST /stash/pairing is possible.")
     why_not: str = Field(description="Why it is not; empty when it is.")
 

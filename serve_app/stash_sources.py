@@ -114,7 +114,8 @@ class StashSources:
     async def library(self) -> StashLibrary:
         """Returns the open library of the settings in force. Raises StashUnreachable when no Stash is set."""
         settings = self._live.settings
-        wanted = (settings.stash_url, settings.stash_api_key, settings.stash_requests_per_s)
+        choice = (settings.stashbox_order, settings.stashbox_off)
+        wanted = (settings.stash_url, settings.stash_api_key, settings.stash_requests_per_s, *choice)
         async with self._opening:
             if self._open is None or self._open[0] != wanted:
                 connect = await asyncio.to_thread(import_module, "pipelines.stash.connect")
@@ -127,13 +128,12 @@ class StashSources:
             return self._open[1]
 
     async def _box_hosts(self) -> frozenset[Host]:
-        """Returns the hosts of the stash-boxes; none while Stash does not say."""
+        """Returns the hosts of the stash-boxes that are used; none while Stash does not say."""
         try:
             library = await self.library()
             asked_at, hosts = self._boxes
             if time.monotonic() - asked_at > BOXES_FOR_S or not asked_at:
-                boxes = (await library.configuration()).stash_boxes
-                hosts = frozenset(host for box in boxes if (host := host_of(box.endpoint)))
+                hosts = frozenset(host for box in await library.boxes() if (host := host_of(box.endpoint)))
                 self._boxes = (time.monotonic(), hosts)
         except StashError:
             return frozenset()

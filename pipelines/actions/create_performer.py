@@ -112,14 +112,16 @@ class CreatePerformer(ActionType):
 
 
 async def _links(library: StashLibrary, params: CreatePerformerParams) -> list[dict[str, str]]:
-    """Returns the links given, and those of universal ids whose stash-box is set in Stash."""
+    """Returns the links given, and those of universal ids whose stash-box is used, in the order of the boxes."""
     found = {(one.endpoint, one.stash_id): None for one in params.stash_ids}
     if params.ids or params.universal_id:
-        boxes = {_domain(box.endpoint): box.endpoint for box in (await library.configuration(NOW)).stash_boxes}
+        boxes = {_domain(box.endpoint): box.endpoint for box in await library.boxes(NOW)}
         for universal_id in (*((params.universal_id,) if params.universal_id else ()), *params.ids):
             domain, _, stash_id = universal_id.partition(":")
             if domain in boxes and stash_id:
                 found.setdefault((boxes[domain], stash_id))
+        places = {endpoint: place for place, endpoint in enumerate(boxes.values())}
+        found = dict.fromkeys(sorted(found, key=lambda link: places.get(link[0], len(places))))
     return [{"endpoint": endpoint, "stash_id": stash_id} for endpoint, stash_id in found]
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipelines.actions.base import ActionType, Change, Params, Plan
 from pipelines.actions.snapshots import EntityKind, name_of, snapshot
+from pipelines.errors import InputError
 from pipelines.stash.library import StashLibrary
 from pipelines.stash.records import StashId
 
@@ -37,6 +38,10 @@ class LinkStashId(ActionType):
         return [(params.entity, params.entity_id)]
 
     async def plan(self, library: StashLibrary, params: LinkParams) -> Plan:
+        if not library.choice.allows(params.endpoint):
+            raise InputError(
+                f"The stash-box {params.endpoint} is switched off.", "Take it off the setting stashbox_off, then link."
+            )
         image = await snapshot(library, params.entity, params.entity_id)
         before = [f"{one['endpoint']} {one['stash_id']}" for one in image["stash_ids"]]
         link = f"{params.endpoint} {params.stash_id}"

@@ -75,12 +75,12 @@ class MissingStashboxLink(BaseAnalyzer[NamedLink, float]):
         if not len(known.people):
             yield ()
             return
-        boxes = (await tools.library.configuration()).stash_boxes
+        boxes = await tools.library.boxes()
         used = [s.endpoint for performer in known.performers.values() for s in performer.stash_ids]
         endpoints: dict[str, str] = {}
         for endpoint in (*(box.endpoint for box in boxes), *used):
             host = urlsplit(endpoint).hostname
-            if host:
+            if host and tools.library.choice.allows(endpoint):
                 endpoints.setdefault(host, endpoint)
         tagged = {one.id: one.performers async for one in tools.library.tagged("scene") if one.performers}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,18 +28,23 @@ def mirror_url(base: str, name: str) -> str:
     return f"{base.rstrip('/')}/{quote(name)}"
 
 
-def download(
-    url: str,
-    destination: Path,
-    expected: ModelFile,
-    *,
-    progress: Progress = no_progress,
-    options: FetchOptions = PATIENT,
-) -> Path:
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """How something is fetched: who is told of progress, who may stop it, and how patient it is."""
+
+    progress: Progress = no_progress
+    should_stop: Callable[[], bool] = lambda: False
+    options: FetchOptions = PATIENT
+
+
+PLAINLY = Fetching()
+
+
+def download(url: str, destination: Path, expected: ModelFile, fetching: Fetching = PLAINLY) -> Path:
     """Downloads `url` to `destination` and returns it; the file appears whole and verified, or not at all.
 
     Raises ModelFetchFailed when the server cannot be reached, keeps failing or has no such file, or the disk is
-    full; ModelChecksumMismatch when the content is not what `expected` pins.
+    full; ModelChecksumMismatch when the content is not what `expected` pins; Stopped, after which it goes on.
     """
     kept_bytes = Part(destination, url).size_bytes
     require_space(destination.parent, expected.size_bytes - kept_bytes)
@@ -48,6 +55,7 @@ def download(
         max_bytes=expected.size_bytes,
         is_genuine=lambda path: is_genuine(path, expected),
         failures=FAILURES,
-        progress=progress,
+        progress=fetching.progress,
+        should_stop=fetching.should_stop,
     )
-    return transfer(wanted, destination, options)
+    return transfer(wanted, destination, fetching.options)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipelines.errors import LicenceNotAccepted, ModelFetchFailed, ModelMissing, NotWritable
 from pipelines.faces.catalogue import PACKS, get_pack
 from pipelines.faces.packs import ModelFile, ModelPack
+from pipelines.models.fetch import Fetching
 from pipelines.models.files import Progress, has_pinned_graph, is_genuine, no_progress, replacing, require_genuine
 from pipelines.models.origins import ZOO_ARCHIVES, Delivery, deliver
 from pipelines.transfer import PATIENT, FetchOptions
@@ -108,6 +109,7 @@ class ModelLibrary:
         mirror: str | None = None,
         accept_licence: bool = False,
         progress: Progress = no_progress,
+        should_stop: Callable[[], bool] = lambda: False,
         options: FetchOptions = PATIENT,
     ) -> list[FileStatus]:
         """Brings the files of a pack that are missing or not genuine, and returns what `verify` then says.
@@ -116,8 +118,10 @@ class ModelLibrary:
             offline: folder that holds the files, or what they are made from; nothing is downloaded.
             mirror: base URL that holds the files under their own names.
             accept_licence: the user has read and accepts the licence; remembered.
+            should_stop: asked while something is downloaded.
 
-        Raises LicenceNotAccepted, ModelFetchFailed, ModelChecksumMismatch, ModelContractMismatch, NotWritable.
+        Raises LicenceNotAccepted, ModelFetchFailed, ModelChecksumMismatch, ModelContractMismatch, NotWritable, and
+        Stopped, after which the next call goes on.
         """
         pack = _record(pack)
         if accept_licence and not self.licence_accepted(pack):
@@ -125,12 +129,10 @@ class ModelLibrary:
         self.require_licence(pack)
         if any(status.state != "installed" for status in self.verify(pack)):
             with self._writing():
-                self._deliver(pack, offline, mirror, progress, options)
+                self._deliver(pack, offline, mirror, Fetching(progress, should_stop, options))
         return self.verify(pack)
 
-    def _deliver(
-        self, pack: ModelPack, offline: Path | None, mirror: str | None, progress: Progress, options: FetchOptions
-    ) -> None:
+    def _deliver(self, pack: ModelPack, offline: Path | None, mirror: str | None, fetching: Fetching) -> None:
         folder, cache = self.models_dir / pack.id, self.models_dir / "wheels"
         _sweep(folder)
         _sweep(cache)
@@ -139,7 +141,7 @@ class ModelLibrary:
             if is_genuine(folder / file.name, file):
                 continue
             try:
-                deliver(Delivery(pack, file, folder, cache, progress, options, offline, mirror))
+                deliver(Delivery(pack, file, folder, cache, fetching, offline, mirror))
             except ModelFetchFailed as error:
                 if offline is None:
                     raise

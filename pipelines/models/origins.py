@@ -8,9 +8,8 @@ from pathlib import Path
 
 from pipelines.errors import ModelFetchFailed
 from pipelines.faces.packs import ModelFile, ModelPack
-from pipelines.models.fetch import download, mirror_url
-from pipelines.models.files import CHUNK_BYTES, Progress, copy_genuine, replacing, require_genuine
-from pipelines.transfer import FetchOptions
+from pipelines.models.fetch import Fetching, download, mirror_url
+from pipelines.models.files import CHUNK_BYTES, copy_genuine, replacing, require_genuine
 
 STASH_SENSE_RELEASE = "https://github.com/carrotwaxr/stash-sense/releases/download/models"
 """Release `models` of the first Stash Sense; its manifest api/models.json pins sizes and sha256."""
@@ -44,8 +43,7 @@ class Delivery:
     file: ModelFile
     folder: Path
     cache: Path
-    progress: Progress
-    options: FetchOptions
+    fetching: Fetching
     offline: Path | None = None
     mirror: str | None = None
 
@@ -68,23 +66,23 @@ def deliver(order: Delivery) -> None:
 
 
 def _download(order: Delivery, url: str) -> None:
-    download(url, order.folder / order.file.name, order.file, progress=order.progress, options=order.options)
+    download(url, order.folder / order.file.name, order.file, order.fetching)
 
 
 def _converted(order: Delivery) -> None:
     from pipelines.models.convert import convert_file, source_bytes  # onnx is slow to import
 
-    convert_file(order.file, source_bytes(order.file.name, order.cache, order.progress), order.folder)
-    order.progress(order.file.name, order.file.size_bytes, order.file.size_bytes)
+    convert_file(order.file, source_bytes(order.file.name, order.cache, order.fetching.progress), order.folder)
+    order.fetching.progress(order.file.name, order.file.size_bytes, order.file.size_bytes)
 
 
 def _from_zoo(order: Delivery, name: str) -> None:
     archive = ZOO_ARCHIVES[name]
     path = order.cache / archive.name
     if not path.is_file():
-        download(zoo_url(archive.name, order.pack), path, archive, progress=order.progress, options=order.options)
+        download(zoo_url(archive.name, order.pack), path, archive, order.fetching)
     extract(path, order.file, order.folder)
-    order.progress(order.file.name, order.file.size_bytes, order.file.size_bytes)
+    order.fetching.progress(order.file.name, order.file.size_bytes, order.file.size_bytes)
 
 
 def zoo_url(archive: str, pack: ModelPack) -> str:
@@ -128,7 +126,7 @@ def _from_folder(order: Delivery, offline: Path) -> None:
     zoo = ZOO_FILES.get(order.file.name, order.pack.id)
     for folder in (offline, offline / order.pack.id, offline / zoo, offline / "models" / zoo):
         if (folder / order.file.name).is_file():
-            copy_genuine(folder / order.file.name, order.folder / order.file.name, order.file, order.progress)
+            copy_genuine(folder / order.file.name, order.folder / order.file.name, order.file, order.fetching.progress)
             return
     for folder in (offline, offline / "models"):
         if zoo in ZOO_ARCHIVES and (folder / f"{zoo}.zip").is_file():

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pipelines.errors import Stopped
 
-ReleaseKind = Literal["stash-sense", "stash-sense2", "stash-sense2-delta", "stash-sense2-links"]
-"""The first Stash Sense; its successor's full bundle, delta, and linked identities."""
+ReleaseKind = Literal["stash-sense", "stash-sense2", "stash-sense2-delta", "stash-sense2-links", "stash-sense-ray"]
+"""The first Stash Sense; its successor's full bundle, delta, and linked identities; this program's export."""
 
 Stage = Literal["unpack", "verify", "read", "write"]
 
@@ -18,6 +18,7 @@ SOURCE_IDS: Mapping[ReleaseKind, str] = {
     "stash-sense2": "release:stash-sense2",
     "stash-sense2-delta": "release:stash-sense2",
     "stash-sense2-links": "release:stash-sense2",
+    "stash-sense-ray": "release:stash-sense-ray",
 }
 PACK_IDS: Mapping[ReleaseKind, str] = {
     "stash-sense": "stash-sense-2026",
@@ -25,7 +26,7 @@ PACK_IDS: Mapping[ReleaseKind, str] = {
     "stash-sense2-delta": "buffalo_l",
     "stash-sense2-links": "buffalo_l",
 }
-"""The pack whose templates a bundle holds."""
+"""The pack whose templates a bundle holds; an export says it itself."""
 
 
 @dataclass(frozen=True, slots=True)

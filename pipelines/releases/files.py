@@ -35,12 +35,14 @@ REQUIRED: Mapping[ReleaseKind, tuple[str, ...]] = {
     "stash-sense2": ("performers.db", "face_embeddings.usearch", "faces.json", "performers.json", MANIFEST),
     "stash-sense2-delta": ("delta.db",),
     "stash-sense2-links": (),
+    "stash-sense-ray": ("performers.parquet", "members.parquet", "faces.parquet", MANIFEST),
 }
 CHECKED: Mapping[ReleaseKind, tuple[str, ...]] = {
     "stash-sense": ("performers.db", "face_facenet.voy", "face_arcface.voy"),
     "stash-sense2": ("performers.db", "face_embeddings.usearch"),
     "stash-sense2-delta": ("delta.db",),
     "stash-sense2-links": (),
+    "stash-sense-ray": ("performers.parquet", "members.parquet", "faces.parquet"),
 }
 """Files that are never opened without a checksum."""
 _DELTA_NAME = re.compile(r"stash-sense2-delta-(?P<start>[0-9A-Za-z._-]+?)-to-(?P<end>[0-9A-Za-z._-]+?)(?:\.zip)?")
@@ -131,7 +133,7 @@ def _facts(path: Path, sizes: Mapping[str, int], read: Callable[[str], bytes], s
     return ReleaseFacts(
         kind=kind,
         version=end,
-        pack=PACK_IDS[kind],
+        pack=PACK_IDS.get(kind) or _pack(manifest, path),
         from_version=start,
         performers=_count(manifest, "performer_count", path),
         faces=_count(manifest, "face_count", path),
@@ -143,6 +145,8 @@ def _facts(path: Path, sizes: Mapping[str, int], read: Callable[[str], bytes], s
 
 
 def _kind(path: Path, sizes: Mapping[str, int]) -> ReleaseKind:
+    if "faces.parquet" in sizes:
+        return "stash-sense-ray"
     if "delta.db" in sizes:
         return "stash-sense2-delta"
     if "face_embeddings.usearch" in sizes:
@@ -155,7 +159,7 @@ def _kind(path: Path, sizes: Mapping[str, int]) -> ReleaseKind:
         raise ReleaseCorrupt(f"{path.name} has a performers.db, but no index of its faces.", _AGAIN)
     raise ReleaseUnsupported(
         f"{path.name} is no released performer database.",
-        "Expected are face_facenet.voy and face_arcface.voy, face_embeddings.usearch, or delta.db.",
+        "Expected are face_facenet.voy and face_arcface.voy, face_embeddings.usearch, delta.db, or faces.parquet.",
     )
 
 
@@ -173,12 +177,20 @@ def _versions(kind: ReleaseKind, path: Path, manifest: Mapping[str, Any]) -> tup
     found = match.groupdict() if match else {}
     end = manifest.get("to_version") or manifest.get("version") or found.get("end") or ""
     start = (manifest.get("from_version") or found.get("start")) if kind == "stash-sense2-delta" else None
-    needed = [end] if kind in {"stash-sense", "stash-sense2"} else []
+    needed = [end] if kind in {"stash-sense", "stash-sense2", "stash-sense-ray"} else []
     needed += [start, end] if kind == "stash-sense2-delta" else []
     for version in needed:
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise ReleaseCorrupt(f"{path.name} does not say which version it is, but {version!r}.", _AGAIN)
     return start, str(end)
+
+
+def _pack(manifest: Mapping[str, Any], path: Path) -> str:
+    """Returns the pack that an export names. Raises ReleaseCorrupt when it names none."""
+    pack = manifest.get("pack")
+    if not isinstance(pack, str) or not _VERSION.fullmatch(pack):
+        raise ReleaseCorrupt(f"{path.name} does not say which pack its templates belong to, but {pack!r}.", _AGAIN)
+    return pack
 
 
 def _checksums(manifest: Mapping[str, Any], path: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pipelines.durable import check_space
 from pipelines.errors import InputError, NotWritable, PackMismatch, ReleaseGap
 from pipelines.faces.index import IndexDtype
 from pipelines.faces.packs import ModelPack
-from pipelines.releases import delta, stash_sense, stash_sense2, vectors
+from pipelines.releases import delta, stash_sense, stash_sense2, stash_sense_ray, vectors
 from pipelines.releases.archive import unpack
 from pipelines.releases.bundle import Bundle, stored_bundle
 from pipelines.releases.facts import ImportReport, ImportStep, ReleaseFacts, Watch
@@ -93,7 +93,11 @@ def import_release(
     )
 
 
-_TITLES = {"release:stash-sense": "Stash Sense {}", "release:stash-sense2": "Stash Sense 2 {}"}
+_TITLES = {
+    "release:stash-sense": "Stash Sense {}",
+    "release:stash-sense2": "Stash Sense 2 {}",
+    "release:stash-sense-ray": "Export {}",
+}
 
 
 def _check_pack(releases: list[ReleaseFacts], pack: ModelPack, database: PerformerDatabase, *, only: bool) -> None:
@@ -164,6 +168,9 @@ def _read(
         elif facts.kind == "stash-sense2":
             check_space(folder, _vector_bytes(facts, pack))
             bundle = stash_sense2.read_bundle(files, facts, pack, folder / "vectors", watch)
+        elif facts.kind == "stash-sense-ray":
+            check_space(folder, _vector_bytes(facts, pack))
+            bundle = stash_sense_ray.read_bundle(files, facts, pack, folder / "vectors", watch)
         else:
             if bundle is None:
                 bundle, details = _stored(database, facts.source)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pipelines.errors import InputError, StashNotFound, StashUnknownField
 from pipelines.stash import parse
+from pipelines.stash.boxes import BoxChoice
 from pipelines.stash.features import Features
 from pipelines.stash.fields import FINDERS, Detail, Finder, Kind
 from pipelines.stash.graphql import StashClient
@@ -24,8 +25,9 @@ class Asking:
         client: the connection; its limiter also counts media files opened over HTTP.
     """
 
-    def __init__(self, client: StashClient) -> None:
+    def __init__(self, client: StashClient, choice: BoxChoice | None = None) -> None:
         self.client = client
+        self.choice = choice or BoxChoice()
 
     async def ask(self, build: Callable[[Features], Query], priority: Priority) -> dict[str, Any]:
         """Returns the data of a query made of what the server knows; made anew when the server has changed."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from pipelines.errors import StashUnreachable
+from pipelines.stash.boxes import BoxChoice, BoxSettings
 from pipelines.stash.graphql import StashClient
 from pipelines.stash.library import StashLibrary
 from pipelines.stash.limiter import Limiter, RateSettings
@@ -14,8 +15,8 @@ from pipelines.stash.retries import Retries
 from pipelines.stash.shared_limiter import limiter_for
 
 
-class StashSettings(RateSettings, Protocol):
-    """The part of the settings that says where Stash is."""
+class StashSettings(RateSettings, BoxSettings, Protocol):
+    """The part of the settings that says where Stash is, and which of its stash-boxes are used."""
 
     @property
     def stash_url(self) -> str | None: ...
@@ -42,4 +43,4 @@ async def open_library(
         )
     limiter = limiter or limiter_for(settings)
     async with StashClient(settings.stash_url, settings.stash_api_key, limiter=limiter, retries=retries) as client:
-        yield StashLibrary(client)
+        yield StashLibrary(client, BoxChoice.of(settings))

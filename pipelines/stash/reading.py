@@ -236,6 +236,10 @@ class LibraryReading(Asking):
         )
         return parse.read(parse.configuration, data["configuration"])
 
+    async def boxes(self, priority: Priority = Priority.INTERACTIVE) -> list[StashBox]:
+        """Returns the stash-boxes of Stash that are used, in the order of the choice."""
+        return self.choice.used((await self.configuration(priority)).stash_boxes)
+
     async def version(self, priority: Priority = Priority.INTERACTIVE) -> str:
         """Returns such as "v0.30.1"; "" for a build without a version."""
         data = await self.client.execute("query Version { version { version } }", priority=priority)

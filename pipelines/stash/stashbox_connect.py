@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from pipelines.errors import InputError, StashError
+from pipelines.stash.boxes import BoxChoice, own_boxes
 from pipelines.stash.connect import StashSettings, open_library
 from pipelines.stash.graphql import stash_address
 from pipelines.stash.limiter import Limiter
@@ -33,11 +34,11 @@ class BoxSettings(StashSettings, Protocol):
 
 
 async def configured_boxes(settings: BoxSettings) -> list[StashBox]:
-    """Returns the boxes of the settings, then those of Stash, each endpoint once.
+    """Returns the boxes of Stash and of the settings that are used, each endpoint once, in the order of the settings.
 
     Raises the StashError leaves when Stash cannot be asked and the settings name no box.
     """
-    own = [StashBox(endpoint, key) for endpoint, _, key in (rule.partition("=") for rule in settings.stashboxes)]
+    own = own_boxes(settings.stashboxes)
     theirs: Sequence[StashBox] = ()
     if settings.stash_url:
         try:
@@ -46,17 +47,18 @@ async def configured_boxes(settings: BoxSettings) -> list[StashBox]:
         except StashError:
             if not own:
                 raise
-    return list({stash_address(box.endpoint): box for box in (*theirs, *own)}.values())
+    return BoxChoice.of(settings).used((*theirs, *own))
 
 
 def chosen_boxes(boxes: Sequence[StashBox], wanted: str | None) -> list[StashBox]:
-    """Returns the boxes that are meant: all, or the one of an endpoint, host or name.
+    """Returns the boxes that are meant: all that are used, or the one of an endpoint, host or name.
 
     Raises InputError when there is none.
     """
     if not boxes:
         raise InputError(
-            "No stash-box is set up.", "Add one in Stash (Settings > Metadata Providers), or in the setting stashboxes."
+            "No stash-box is set up, or none is switched on.",
+            "Add one in Stash (Settings > Metadata Providers) or in the setting stashboxes; see also stashbox_off.",
         )
     if wanted is None:
         return list(boxes)
@@ -64,7 +66,7 @@ def chosen_boxes(boxes: Sequence[StashBox], wanted: str | None) -> list[StashBox
     found = [b for b in boxes if named in {b.endpoint.casefold(), b.name.casefold(), domain_of(b)}]
     if not found:
         known = ", ".join(domain_of(b) for b in boxes)
-        raise InputError(f"There is no stash-box {wanted[:100]!r}.", f"Set up are: {known}.")
+        raise InputError(f"There is no stash-box {wanted[:100]!r}.", f"Set up and switched on are: {known}.")
     return found
 
 

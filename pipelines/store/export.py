@@ -3,6 +3,7 @@
     performers     the people that are searched, PERFORMER_SCHEMA
     members        which entry of which source is which person: source, universal_id, person (its universal id)
     faces          `tables.face_schema` and `origin`, the source id; the template only where it is wanted
+    manifest.json  beside Parquet with templates: versions, numbers and sha256; a zip of the four is a release
 
 Lives here: writing them. Lists are joined with "|" in CSV, the numbers of a template with a blank. Memory is that of
 the people and of one row group of faces.
@@ -10,7 +11,9 @@ the people and of one row group of faces.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +32,8 @@ from pipelines.store.shards import SHARD_FILES, face_batches, shard_folder
 
 Format = Literal["parquet", "csv"]
 _LISTS = "|"
+MANIFEST = "manifest.json"
+FORMAT = "stash-sense-ray 1"
 
 
 def export(
@@ -40,7 +45,7 @@ def export(
     templates: bool,
     ids: Collection[str] | None,
 ) -> list[Path]:
-    """Writes performers, members and faces of a version's folder into another folder; returns the files.
+    """Writes performers, members and faces of a version's folder into another folder; returns the files, manifest last.
 
     Args:
         folder: made when it is not there; files of the same name are replaced.
@@ -68,9 +73,36 @@ def export(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [_write(folder / f"{name}.{format}", tables) for name, tables in parts.items()]
+        files = [_write(folder / f"{name}.{format}", tables) for name, tables in parts.items()]
+        if format == "parquet" and templates:
+            files.append(_manifest(folder / MANIFEST, manifest, files))
+        return files
     except OSError as error:
         raise NotWritable(f"{folder} cannot be written: {error}.", "Free some space.") from error
+
+
+def _manifest(path: Path, manifest: Manifest, files: Sequence[Path]) -> Path:
+    """Writes what makes the files a release that another installation can import."""
+    rows = {file.stem: pq.read_metadata(file).num_rows for file in files}
+    facts = {
+        "format": FORMAT,
+        "version": manifest.version,
+        "created": manifest.created.isoformat(),
+        "pack": manifest.pack,
+        "models": {"template_id": manifest.template_id},
+        "performer_count": rows["performers"],
+        "face_count": rows["faces"],
+        "checksums": {file.name: f"sha256:{_sha256(file)}" for file in files},
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(facts, indent=1))
+    rename_synced(partial, path)
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _faces(version: Path, manifest: Manifest, entries: pa.Table, *, templates: bool) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""Calls of the server: one, several at once, face crops, and the pairing."""
+"""Calls of the server: one, several at once, face crops, pieces of an export, and the pairing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from stash_sense_proxy.stash import Setup, Stash
 
 MOST_CALLS = 12
 MOST_CROPS = 200
+PIECE_BYTES = 4 * 1024 * 1024
+"""Of an export in one answer: Stash holds it in memory several times, as text."""
 PARALLEL = 6
 """Connections to the server at once: it answers from one event loop."""
 DEFAULT_RETRY_S = 2.0
@@ -36,6 +38,8 @@ class Proxy:
             return self._many(args.get("calls"))
         if mode == "crops":
             return self._crops(args.get("paths"))
+        if mode == "export_piece":
+            return self._piece(args.get("id"), args.get("start"))
         if mode == "pairing_offer":
             return {"stash_url": self._stash.url, "has_key": bool(self._stash.key())}
         if mode == "pair":
@@ -104,6 +108,20 @@ class Proxy:
             return path, f"data:image/jpeg;base64,{base64.b64encode(answer.body).decode()}"
 
         return dict(self._spread(sorted(set(paths)), one))
+
+    def _piece(self, token: Any, start: Any) -> dict[str, Any]:
+        """Returns a piece of an export: {"data": base64, "total_bytes"}; what passes through Stash stays small."""
+        if not (isinstance(token, str) and token.isalnum() and token.isascii()) or type(start) is not int or start < 0:
+            raise Failure("bad_call", "`id` is that of an export, `start` a number of bytes.")
+        asked = {"Range": f"bytes={start}-{start + PIECE_BYTES - 1}"}
+        try:
+            answer = self._server().ask("GET", f"/recommendations/exports/{token}", timeout_s=USUAL_S, more=asked)
+        except Unreachable as error:
+            raise _unreachable(error, self._setup.server_url) from error
+        if answer.status != 206:
+            raise _refused(answer)
+        total = int(answer.headers["content-range"].rpartition("/")[2])
+        return {"data": base64.b64encode(answer.body).decode(), "total_bytes": total}
 
     def _spread(self, items: list[Any], one: Callable[[Server, Any], Any]) -> list[Any]:
         """Returns what `one` gives for each item, in order; each thread keeps a connection of its own."""

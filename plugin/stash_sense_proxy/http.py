@@ -44,10 +44,12 @@ class Server:
         self._scheme, self._host, self._port, self._prefix = _parts(self.url)
         self._connection: HTTPConnection | None = None
 
-    def ask(self, method: str, path: str, body: Any = None, timeout_s: float = 30.0) -> Answer:
-        """Returns the answer, whatever its status. Raises Unreachable."""
+    def ask(
+        self, method: str, path: str, body: Any = None, timeout_s: float = 30.0, more: dict[str, str] | None = None
+    ) -> Answer:
+        """Returns the answer, whatever its status. `more` are headers of this call. Raises Unreachable."""
         data = None if body is None else json.dumps(body).encode()
-        headers = dict(self._headers)
+        headers = {**self._headers, **(more or {})}
         if data is not None:
             headers["Content-Type"] = "application/json"
         fresh = self._connection is None
@@ -59,7 +61,7 @@ class Server:
         except (OSError, HTTPException) as error:
             self.close()
             if not fresh and method == "GET":
-                return self.ask(method, path, body, timeout_s)
+                return self.ask(method, path, body, timeout_s, more)
             raise Unreachable(str(error) or type(error).__name__) from error
 
     def close(self) -> None:

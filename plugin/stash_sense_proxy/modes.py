@@ -76,6 +76,8 @@ MODES: dict[str, Mode] = {
     "settings_put": Mode("PUT", "/settings"),
     "setting_reset": Mode("DELETE", "/settings/{key}"),
     "models": Mode("GET", "/models/status"),
+    "model_licence": Mode("GET", "/models/{id}/licence"),
+    "models_verify": Mode("POST", "/models/{id}/verify", LONG_S),
     # recommendations
     "recommendations": Mode("GET", "/recommendations"),
     "recommendation_counts": Mode("GET", "/recommendations/counts"),
@@ -87,6 +89,8 @@ MODES: dict[str, Mode] = {
     "recommendations_dismiss": Mode("POST", "/recommendations/dismiss", LONG_S),
     "recommendations_restore": Mode("POST", "/recommendations/restore", LONG_S),
     "recommendations_preview": Mode("POST", "/recommendations/accept/preview", LONG_S),
+    "export_make": Mode("POST", "/recommendations/exports", DECODING_S),
+    "export_remove": Mode("DELETE", "/recommendations/exports/{id}"),
     # what is done in Stash
     "actions": Mode("GET", "/actions"),
     "action": Mode("GET", "/actions/{id}"),

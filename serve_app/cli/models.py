@@ -16,6 +16,7 @@ from rich.table import Table
 from pipelines.errors import LicenceNotAccepted, ModelChecksumMismatch, ModelMissing
 from pipelines.faces.catalogue import PACKS, get_pack
 from pipelines.faces.packs import ModelPack
+from pipelines.fetch_models import mirror_of
 from pipelines.models.library import FileStatus, ModelLibrary
 from pipelines.settings import load_settings
 from serve_app.cli.console import exit_on_error, stderr, stdout
@@ -59,7 +60,10 @@ def fetch(
         record = get_pack(pack)
         if from_dir is not None and mirror is not None:
             raise typer.BadParameter("--from and --mirror exclude each other")
-        library = ModelLibrary(load_settings().models_path)
+        settings = load_settings()
+        library = ModelLibrary(settings.models_path)
+        if from_dir is None and mirror is None:
+            mirror = mirror_of(record, settings.model_sources)
         accepted = accept_licence or _asked(library, record)
         with _progress_bars() as progress:
             statuses = library.fetch(

@@ -1,4 +1,4 @@
-"""Long work on the performer database for one request, in a process of its own that ends with it.
+"""Long work on the performer database and the models for one request, in a process of its own that ends with it.
 
 Writing a version needs the memory of one; here it is given back. The work goes on when the client goes away. Functions
 run in the process that Ray starts; named errors come back as values.
@@ -72,6 +72,22 @@ def portrait(settings: Settings, url: str) -> bytes:
     scale = min(1.0, PORTRAIT_PX / max(frame.shape[:2]))
     size = [max(1, round(side * scale)) for side in frame.shape[1::-1]]
     return jpeg(np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def verify_models(settings: Settings, pack: str) -> dict[str, Any]:
+    """Returns `schemas.ModelsVerified`."""
+    from pipelines.errors import ModelContractMismatch
+    from pipelines.models.library import ModelLibrary
+
+    library = ModelLibrary(settings.models_path)
+    files = library.verify(pack)
+    computes: bool | None = None
+    if all(file.state == "installed" for file in files):
+        try:
+            computes = library.self_check(pack) or None
+        except ModelContractMismatch:
+            computes = False
+    return {"pack": pack, "models": [file.as_dict() for file in files], "computes": computes}
 
 
 def updates(settings: Settings, source: str | None) -> list[dict[str, Any]]:

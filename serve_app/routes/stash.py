@@ -13,7 +13,11 @@ from serve_app.services import Services, ServicesDep
 from serve_app.stash_schemas import BoxAnswer, PairingRequest, StashAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.settings import Settings
     from pipelines.stash.library import StashLibrary
+    from pipelines.stash.records import StashBox
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     409: {"model": ErrorAnswer, "description": "a Stash is set already"},
@@ -31,7 +35,7 @@ async def stash(services: ServicesDep) -> StashAnswer:
     if settings.stash_url is None:
         return answer
     try:
-        await describe(await services.stash.library(), answer)
+        await describe(await services.stash.library(), settings, answer)
     except StashError as error:
         answer.problem = ErrorAnswer(**error.as_dict())
     return answer
@@ -55,7 +59,7 @@ async def pair(request: PairingRequest, services: ServicesDep) -> StashAnswer:
     from pipelines.stash.connect import open_library
 
     async with open_library(wanted) as library:
-        await describe(library, answer)
+        await describe(library, wanted, answer)
     await services.live.put({"stash_url": wanted.stash_url, "stash_api_key": wanted.stash_api_key})
     return answer
 
@@ -69,10 +73,26 @@ def why_not(services: Services) -> str:
     return ""
 
 
-async def describe(library: StashLibrary, answer: StashAnswer) -> None:
+def boxes(theirs: Sequence[StashBox], settings: Settings) -> list[BoxAnswer]:
+    """Returns the stash-boxes of Stash and of the settings, those that are switched off included."""
+    from pipelines.stash.boxes import BoxChoice, own_boxes
+
+    choice, own = BoxChoice.of(settings), own_boxes(settings.stashboxes)
+    return [
+        BoxAnswer(
+            endpoint=box.endpoint,
+            name=box.name,
+            enabled=choice.allows(box.endpoint),
+            set_in="settings" if box in own else "stash",
+        )
+        for box in choice.sorted((*theirs, *own))
+    ]
+
+
+async def describe(library: StashLibrary, settings: Settings, answer: StashAnswer) -> None:
     """Fills in what Stash says of itself. Raises leaves of StashError."""
     version, stats, configuration = await asyncio.gather(library.version(), library.stats(), library.configuration())
     answer.answers, answer.version = True, version
     answer.scenes, answer.images = stats.scenes, stats.images
     answer.galleries, answer.performers = stats.galleries, stats.performers
-    answer.stash_boxes = [BoxAnswer(endpoint=box.endpoint, name=box.name) for box in configuration.stash_boxes]
+    answer.stash_boxes = boxes(configuration.stash_boxes, settings)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from pipelines.actions import preview
+from pipelines.actions.base import Plan
+from pipelines.errors import InputError
+from pipelines.stash.boxes import BoxChoice
+from pipelines.stash.library import StashLibrary
 from pipelines.store.sql import Store
-from tests.actions.conftest import COVER, PORTRAIT, act, everything, take_back
+from tests.actions.conftest import COVER, PORTRAIT, act, everything, run, take_back
 from tests.fakes.stash import FANSDB, STASHDB, FakeStash
 
 
@@ -162,6 +169,27 @@ def test_duplicate_images_give_what_they_know_to_the_kept_one(stash: FakeStash, 
     assert everything(stash.library, {("images", again.id): 2}) == before
 
 
+def test_links_are_made_only_to_boxes_that_are_used_and_in_their_order(stash: FakeStash):
+    link = {"entity": "performer", "entity_id": "1", "endpoint": STASHDB, "stash_id": "another"}
+    made = {"name": "Dora", "ids": ["stashdb.org:1", "fansdb.cc:2"]}
+
+    async def planned(library: StashLibrary, choice: BoxChoice, action: str, params: dict[str, Any]) -> Plan:
+        library.choice = choice
+        return await preview(library, action, params)
+
+    def links(choice: BoxChoice) -> list[str]:
+        plan = run(stash, lambda library: planned(library, choice, "create_performer", made))
+        return [link["endpoint"] for link in plan.steps[0]["values"]["stash_ids"]]
+
+    assert links(BoxChoice()) == [STASHDB, FANSDB]
+    assert links(BoxChoice(order=(FANSDB,))) == [FANSDB, STASHDB]
+    off = BoxChoice(off=(STASHDB,))
+    assert links(off) == [FANSDB]
+    with pytest.raises(InputError, match="is switched off"):
+        run(stash, lambda library: planned(library, off, "link_stash_id", link))
+    assert run(stash, lambda library: planned(library, off, "link_stash_id", {**link, "endpoint": FANSDB})).changes
+
+
 def test_a_performer_is_made_tagged_and_removed(stash: FakeStash, store: Store):
     before = everything(stash.library)
     params = {
@@ -175,7 +203,7 @@ def test_a_performer_is_made_tagged_and_removed(stash: FakeStash, store: Store):
     record = act(stash, store, "create_performer", **params)
     made = stash.library.performers[int(record.results[0]["id"])]
     assert (made.name, made.alias_list, made.birthdate) == ("Dora Dahl", ("Dora",), "1991-01-02")
-    assert {(s.endpoint, s.stash_id) for s in made.stash_ids} == {(STASHDB, "1234"), (FANSDB, "9")}
+    assert [(s.endpoint, s.stash_id) for s in made.stash_ids] == [(STASHDB, "1234"), (FANSDB, "9")]
     assert made.id in stash.library.scenes[3].performer_ids
     assert made.id in stash.library.images[3].performer_ids
     assert take_back(stash, store, record.id).undo_state == "undone"

@@ -69,6 +69,11 @@ def test_a_face_finds_the_entry_and_linking_closes_it(people_home: PeopleHome):
     home.touch("performer", ann)
     (left,) = home.looked(MissingStashboxLink)
     assert (left.details["universal_id"], left.confidence) == ("fansdb.cc:ann2", SHARED_ID)
+    on = home.settings
+    home.settings = on.model_copy(update={"stashbox_off": (FANSDB,)})
+    assert home.looked(MissingStashboxLink) == []
+    home.settings = on
+    assert [one.id for one in home.looked(MissingStashboxLink)] == [left.id]
 
 
 def test_nobody_enrolled_is_no_error(people_home: PeopleHome):

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.errors import ModelChecksumMismatch, ModelFetchFailed
 from pipelines.faces.packs import ModelFile
-from pipelines.models.fetch import download, mirror_url
+from pipelines.models.fetch import Fetching, download, mirror_url
 from pipelines.transfer import FetchOptions
 from tests.fakes.file_server import FileServer
 
@@ -27,7 +27,8 @@ def server() -> Iterator[FileServer]:
 
 
 def _download(server: FileServer, folder: Path, **kwargs: object) -> bytes:
-    path = download(mirror_url(server.url, "graph.onnx"), folder / "graph.onnx", FILE, options=QUICK, **kwargs)
+    fetching = Fetching(options=QUICK, **kwargs)
+    path = download(mirror_url(server.url, "graph.onnx"), folder / "graph.onnx", FILE, fetching)
     assert {p.name for p in folder.iterdir()} == {"graph.onnx"}, "nothing but the file is left"
     return path.read_bytes()
 
@@ -223,27 +224,27 @@ def test_a_silent_server_is_given_up(server: FileServer, tmp_path: Path) -> None
     server.pause_s = 1.0
     hasty = FetchOptions(attempts=2, connect_timeout_s=1, read_timeout_s=0.1, first_wait_s=0.01, longest_wait_s=0.02)
     with pytest.raises(ModelFetchFailed, match="timed out"):
-        download(f"{server.url}/graph.onnx", tmp_path / "graph.onnx", FILE, options=hasty)
+        download(f"{server.url}/graph.onnx", tmp_path / "graph.onnx", FILE, Fetching(options=hasty))
 
 
 def test_an_unreachable_server_is_named(tmp_path: Path) -> None:
     with FileServer({}).running() as closed:
         url = closed.url
     with pytest.raises(ModelFetchFailed, match="refused"):
-        download(f"{url}/graph.onnx", tmp_path / "graph.onnx", FILE, options=QUICK)
+        download(f"{url}/graph.onnx", tmp_path / "graph.onnx", FILE, Fetching(options=QUICK))
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/graph.onnx", "graph.onnx", "http:///graph.onnx"])
 def test_only_http_urls_are_opened(url: str, tmp_path: Path) -> None:
     with pytest.raises(ModelFetchFailed, match="URL"):
-        download(url, tmp_path / "graph.onnx", FILE, options=QUICK)
+        download(url, tmp_path / "graph.onnx", FILE, Fetching(options=QUICK))
 
 
 def test_no_room_on_the_disk_is_said_before_the_download(server: FileServer, tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     huge = ModelFile("graph.onnx", free, FILE.sha256)
     with pytest.raises(ModelFetchFailed, match="No room") as raised:
-        download(f"{server.url}/graph.onnx", tmp_path / "graph.onnx", huge, options=QUICK)
+        download(f"{server.url}/graph.onnx", tmp_path / "graph.onnx", huge, Fetching(options=QUICK))
     assert "STASH_SENSE_MODELS_DIR" in raised.value.hint
     assert server.requests == []
 

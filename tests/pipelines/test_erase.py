@@ -77,10 +77,14 @@ def test_somebody_is_erased_wherever_anything_is_kept(matched: Library, known: s
     elif known == "unknown":
         database.erase([universal_id])
     crop = matched.settings.data_dir / "crops" / "ab" / "cd.jpg"
+    export = matched.settings.fetched_exports_path / ("0" * 32) / "recommendations.csv"
+    export.parent.mkdir(parents=True)
+    export.touch()
     crop.parent.mkdir(parents=True)
     crop.touch()
     report = erase(matched.settings, [universal_id])
     assert set(expected) == named
+    assert (export.exists(), report.exports) == (False, 1)
     assert (report.contents, report.matches, report.candidates, report.crops) == (len(named), len(named), mentions, 1)
     assert report.match_rows == len(named) + mentions
     after = templates(matched)

@@ -12,17 +12,25 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from pipelines.faces.catalogue import OPEN
+from pipelines.faces.gallery import Performer
+from pipelines.store.performers import PerformerDatabase, SourceInfo
 from serve_app.ray_env import free_port
 from tests.conftest import REPOSITORY
+from tests.fakes.file_server import FileServer
 from tests.fakes.releases import ReleaseServer, release_server
 from tests.fakes.stash import FakeStash, sample_library
 from tests.plugin.node import build, why_not
+from tests.releases.bundles import uuid, zip_folder
 from tests.releases.served import first_zip
 from tests.serve_app.conftest import enrolled, launch, server_environment, short_dir, until
 
@@ -87,19 +95,60 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleaseServer
 
 
 @pytest.fixture(scope="package")
+def shared(enrolled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleaseServer]:
+    """A server of releases with the export of an installation of the same pack: three people of stashdb.org."""
+    folder = tmp_path_factory.mktemp("shared")
+    export_of_three(PerformerDatabase(enrolled), folder)
+    with release_server() as served:
+        files = {"performers.zip": zip_folder(folder / "exported", folder / "performers.zip").read_bytes()}
+        served.publish("2026.11.1", files, notes="Three people.")
+        yield served
+
+
+def export_of_three(enrolled: PerformerDatabase, folder: Path) -> None:
+    """Exports three of the enrolled people, under ids and names of their own, from a database of their own."""
+    faces = enrolled.source_faces("folder")
+    assert faces is not None
+    chosen = faces["universal_id"].unique().to_pylist()[:3]
+    people = [Performer(f"stashdb.org:{uuid(n)}", f"Released {n}") for n in range(3)]
+    faces = faces.filter(pc.is_in(faces["universal_id"], pa.array(chosen)))
+    owners = pa.array([people[chosen.index(one)].universal_id for one in faces["universal_id"].to_pylist()])
+    faces = faces.set_column(0, faces.schema.field("universal_id"), owners)
+    theirs = PerformerDatabase(folder / "theirs")
+    theirs.put(OPEN, SourceInfo(id="stashdb.org", kind="stashbox", updated=datetime.now(UTC)), people, faces)
+    theirs.export(folder / "exported")
+
+
+@pytest.fixture(scope="package")
+def model_files(open_models: Path) -> Iterator[FileServer]:
+    """A server of the files of the pack `open`."""
+    with FileServer({f"/{path.name}": path.read_bytes() for path in open_models.glob("*.onnx")}).running() as served:
+        yield served
+
+
+@pytest.fixture(scope="package")
 def installation(
-    short_dir: Path, models_dir: Path, enrolled: Path, stash: FakeStash, releases: ReleaseServer
+    short_dir: Path,
+    models_dir: Path,
+    enrolled: Path,
+    stash: FakeStash,
+    releases: ReleaseServer,
+    shared: ReleaseServer,
+    model_files: FileServer,
 ) -> Iterator[Installation]:
     """The server with the people of the test data enrolled, paired with Stash by the plugin; few frames a scene."""
     data_dir = short_dir / "plugin-data"
     data_dir.mkdir()
     for folder in ("performer-db", "enrolled-crops"):
         shutil.copytree(enrolled.parent / folder, data_dir / folder)
+    shutil.copytree(models_dir / "open", data_dir / "models" / "open")
     (data_dir / "settings.toml").write_text(
-        f'frames_per_scene = 12\nanalyze_after_scan = false\nrelease_sources = ["made-up={releases.document_url}"]\n'
+        "frames_per_scene = 12\nanalyze_after_scan = false\n"
+        f'release_sources = ["made-up={releases.document_url}", "shared={shared.document_url}"]\n'
+        f'model_sources = ["open={model_files.url}"]\n'
     )
     port = free_port()
-    environment = server_environment(data_dir, port, models_dir, DECODE_WORKERS="1", SCAN_WORKERS="1")
+    environment = server_environment(data_dir, port, data_dir / "models", DECODE_WORKERS="1", SCAN_WORKERS="1")
     process = launch(environment, data_dir / "server.log")
 
     def log() -> str:

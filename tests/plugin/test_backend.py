@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -229,6 +230,29 @@ def test_crops_come_as_data_urls_without_the_broken_ones(ask: Callable[..., Any]
     found = ask("crops", paths=[*paths, "/crops/gone.jpg"])["output"]
     assert found["/crops/gone.jpg"] is None
     assert {found[path] for path in paths} == {"data:image/jpeg;base64,/9hqcGVn"}
+
+
+def test_an_export_comes_in_pieces(ask: Callable[..., Any], upstream: Upstream) -> None:
+    whole = bytes(range(256)) * 40_000
+
+    def answer(_method: str, path: str, headers: dict[str, str], _body: bytes) -> Reply:
+        start, end = map(int, headers["range"].removeprefix("bytes=").split("-"))
+        assert path == "/recommendations/exports/0a1b"
+        part = whole[start : end + 1]
+        return 206, {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(whole)}"}, part
+
+    upstream.answer = answer
+    pieces: list[bytes] = []
+    while (done := sum(map(len, pieces))) < len(whole):
+        said = ask("export_piece", id="0a1b", start=done)["output"]
+        assert said["total_bytes"] == len(whole)
+        pieces.append(base64.b64decode(said["data"]))
+    assert b"".join(pieces) == whole
+    assert len(pieces) == 3
+    upstream.answer = lambda *_: refusal(404, "export_unknown")
+    assert ask("export_piece", id="0a1b", start=0)["failed"]["code"] == "export_unknown"
+    for bad in ({"id": "../queue", "start": 0}, {"id": "0a1b", "start": -1}, {"id": "0a1b", "start": True}, {"id": 5}):
+        assert "is that of an export" in ask("export_piece", **bad)
 
 
 def test_pairing_hands_over_the_key_that_the_page_never_sees(

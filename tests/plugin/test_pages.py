@@ -10,7 +10,10 @@ import pytest
 
 from pipelines.store.performers import PerformerDatabase
 from tests.conftest import REPOSITORY
+from tests.fakes.file_server import FileServer
+from tests.fakes.releases import ReleaseServer
 from tests.plugin.conftest import NARROW, STASH_KEY, WIDE, Installation
+from tests.serve_app.conftest import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -141,6 +144,41 @@ def test_a_version_is_verified_and_another_one_used(page: Page, installation: In
         assert client.get("/database/info").json()["version"] == before
 
 
+def test_a_release_is_taken_with_progress_served_and_left_again(
+    page: Page, installation: Installation, shared: ReleaseServer
+) -> None:
+    with installation.client() as client:
+
+        def served() -> tuple[str, int]:
+            info = client.get("/database/info").json()
+            return info["version"], info["performer_count"]
+
+        before, people = served()
+        shared.http.chunk_bytes, shared.http.pause_s = 1000, 0.1
+        page.goto(f"{HOME}?tab=settings&section=database")
+        page.get_by_role("button", name="Check").click()
+        row = page.locator("[data-source=shared]")
+        row.get_by_text("2026.11.1").wait_for()
+        row.get_by_role("button", name="Update").click()
+        job = page.locator("[data-type=database_update][data-state=running]")
+        job.get_by_text(re.compile(r"^[1-9]\d? %, download")).wait_for(timeout=60_000)
+        assert serious(page) == []
+        page.get_by_text("release:stash-sense-ray").wait_for(timeout=60_000)
+        version, more = served()
+        assert (version != before, more) == (True, people + 3)
+        now = page.locator(f"[data-version='{version}']")
+        now.get_by_text("in use").wait_for()
+        page.get_by_role("button", name="Check").click()
+        row.get_by_text("2026.11.1 is the newest").wait_for()
+        page.locator(f"[data-version='{before}']").get_by_role("button", name="Use").click()
+        page.get_by_text(f"Version {before} is in use.").wait_for()
+        assert served() == (before, people)
+        now.get_by_role("button", name=f"Remove version {version}").click()
+        now.get_by_role("button", name=f"Remove version {version} for good").click()
+        now.wait_for(state="detached")
+        assert version not in [one["version"] for one in client.get("/database/versions").json()["versions"]]
+
+
 def test_a_release_is_found_and_why_it_cannot_be_used_is_said(page: Page, installation: Installation) -> None:
     page.goto(f"{HOME}?tab=settings&section=database")
     page.get_by_role("button", name="Check").click()
@@ -151,7 +189,79 @@ def test_a_release_is_found_and_why_it_cannot_be_used_is_said(page: Page, instal
     job = page.locator("[data-type=database_update][data-state=failed]").first
     job.wait_for(timeout=60_000)
     assert "stash-sense-2026" in job.inner_text()
-    assert job.get_by_role("button", name="Try again").is_visible()
+    job.get_by_role("button", name="Try again").click()
+    page.locator("[data-type=database_update][data-state=failed]").nth(1).wait_for(timeout=60_000)
+
+
+def test_stash_boxes_are_ordered_and_switched_off_by_keys(page: Page, installation: Installation) -> None:
+    page.goto(f"{HOME}?tab=settings&section=stash")
+    boxes = page.get_by_role("list", name="Stash-boxes in the order in which they are used").get_by_role("listitem")
+    boxes.first.wait_for()
+    up = page.get_by_role("button", name="Move FansDB up")
+    up.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("FansDB is number 1 of 2.").wait_for()
+    boxes.first.get_by_text("FansDB").wait_for()
+    assert up.evaluate("(button) => button === document.activeElement"), "the same key can be pressed again"
+    page.get_by_label("Use stashdb.org").focus()
+    page.keyboard.press("Space")
+    page.get_by_text("stashdb.org is not used any more.").wait_for()
+    with installation.client() as client:
+
+        def shown() -> list[tuple[str, bool]]:
+            return [(one["name"], one["enabled"]) for one in client.get("/stash").json()["stash_boxes"]]
+
+        try:
+            until(lambda: shown() == [("FansDB", True), ("stashdb.org", False)], 20, "the choice")
+            page.reload()
+            boxes.first.get_by_text("FansDB").wait_for()
+            assert not page.get_by_label("Use stashdb.org").is_checked()
+            assert serious(page) == []
+            job = client.post("/queue", json={"type": "enroll_stashbox", "params": {"endpoint": "stashdb.org"}}).json()
+            until(lambda: client.get(f"/queue/{job['id']}").json()["state"] == "failed", 60, "the job")
+            assert "switched on are: fansdb.cc" in client.get(f"/queue/{job['id']}").json()["error_message"]
+        finally:
+            for key in ("stashbox_order", "stashbox_off"):
+                client.delete(f"/settings/{key}")
+
+
+def test_a_missing_model_is_downloaded_stopped_continued_and_verified(
+    page: Page, installation: Installation, model_files: FileServer
+) -> None:
+    (installation.data_dir / "models" / "open" / "rec_sface.onnx").unlink()  # the engine has it in memory
+    page.goto(f"{HOME}?tab=settings&section=models")
+    pack = page.locator("[data-pack=open]")
+    pack.get_by_text("missing").wait_for()
+    model_files.pause_s = 0.02  # 590 pieces of 64 KiB: about 12 s
+    model_files.requests.clear()
+    pack.get_by_role("button", name="Download 38.7 MB").click()
+    pack.locator("[data-state=running]").get_by_text(re.compile(r"of 39 MB \(")).wait_for(timeout=30_000)
+    pack.get_by_role("button", name="Stop").click()
+    pack.locator("[data-state=stopped]").wait_for()
+    assert serious(page) == []
+    model_files.pause_s = 0.0
+    pack.get_by_role("button", name="Download").click()
+    pack.locator("[data-file='rec_sface.onnx']").get_by_text("installed").wait_for(timeout=30_000)
+    assert [path for path, wanted in model_files.requests if wanted] == ["/rec_sface.onnx"], "it went on"
+    pack.get_by_role("button", name="Verify").click()
+    pack.get_by_text("All files are right, and compute what they should.").wait_for(timeout=60_000)
+
+
+def test_a_licence_is_read_before_it_is_accepted(page: Page, installation: Installation) -> None:
+    page.goto(f"{HOME}?tab=settings&section=models")
+    pack = page.locator("[data-pack=buffalo_l]")
+    pack.get_by_text("not accepted yet").wait_for()
+    if pack.get_by_role("button", name="Download").is_disabled():
+        assert "model_sources: buffalo_l=URL" in pack.inner_text()
+        return
+    pack.get_by_role("button", name="Download").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("non-commercial research").first.wait_for()
+    assert serious(page) == []
+    dialog.get_by_role("button", name="Cancel").click()
+    with installation.client() as client:
+        states = {one["id"]: one["licence_accepted"] for one in client.get("/models/status").json()["packs"]}
+    assert not states["buffalo_l"]
 
 
 def test_server_and_stash_are_paired_from_the_page(page: Page, installation: Installation) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.store.recommendation_records import RecommendationFilter
@@ -112,6 +116,16 @@ def test_the_cover_shows_the_time_that_the_pointer_is_at(page: Page) -> None:
     assert cover.locator(".sense-cover-time").inner_text() == "0:07", "the middle of 14 s"
 
 
+def exported(page: Page, words: str) -> bytes:
+    """Returns the file that the button gives."""
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name=words).click()
+    content = download.value.path().read_bytes()
+    page.get_by_role("button", name="Export").wait_for()
+    return content
+
+
 def test_ten_thousand_in_a_list(page: Page, installation: Installation, ten_thousand: None) -> None:
     del ten_thousand
     calls = installation.stash.plugins.calls
@@ -121,9 +135,14 @@ def test_ten_thousand_in_a_list(page: Page, installation: Installation, ten_thou
     assert rows(page).count() == 40
     page.get_by_role("button", name="Next", exact=True).click()
     page.get_by_text("41 to 80 of 10,000").wait_for()
+    csv_rows = list(csv.DictReader(io.StringIO(exported(page, "CSV").decode())))
+    assert (len(csv_rows), csv_rows[-1]["title"]) == (MANY, "Scene 10000")
+    assert json.loads(csv_rows[0]["details"])["savings_bytes"] == 1_200_000_000
     page.get_by_label("Search title, names and paths").fill("scene_07123")
     page.get_by_text("Scene 07123").wait_for()
     assert rows(page).count() == 1
+    assert pq.read_table(io.BytesIO(exported(page, "Parquet")))["title"].to_pylist() == ["Scene 07123"]
+    assert not list((installation.data_dir / "exports" / ".recommendations").iterdir()), "nothing is left"
     assert "q=scene_07123" in page.url
     page.reload()
     page.get_by_text("Scene 07123").wait_for()

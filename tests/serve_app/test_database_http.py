@@ -217,7 +217,10 @@ def test_export_as_zip_and_into_a_folder(client: httpx.Client, ghosts: str, serv
     answer = client.get("/database/export", params={"id": GHOST, "templates": True})
     assert answer.headers["Content-Type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert set(archive.namelist()) == {"performers.parquet", "members.parquet", "faces.parquet"}
+        assert set(archive.namelist()) == {
+            *(f"{n}.parquet" for n in ("performers", "members", "faces")),
+            "manifest.json",
+        }
         faces = pq.read_table(io.BytesIO(archive.read("faces.parquet")))
     assert faces["universal_id"].to_pylist() == [GHOST, GHOST]
     assert len(faces["template"][0]) == OPEN.template_dim

@@ -188,3 +188,31 @@ def test_everything_as_parquet(client: httpx.Client, kept: RecommendationStore, 
     assert table["dismissal_reason"].to_pylist()[:2] == ["Enough.", None]
     empty = client.get("/recommendations/export?format=parquet&type=nothing")
     assert pq.read_table(io.BytesIO(empty.content)).num_rows == 0
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_an_export_is_made_once_and_fetched_in_pieces(client: httpx.Client, tmp_path: Path, format_: str):
+    made = client.post(f"/recommendations/exports?format={format_}&type=duplicate_scenes").json()
+    assert made["name"] == f"recommendations.{format_}"
+    url = f"/recommendations/exports/{made['id']}"
+    client.post("/recommendations/dismiss", json={"filter": {}, "mode": "forever"})  # the file stays what it was
+    pieces = []
+    for start in range(0, made["size_bytes"], 700):
+        answered = client.get(url, headers={"Range": f"bytes={start}-{start + 699}"})
+        assert answered.status_code == 206
+        assert answered.headers["content-range"].endswith(f"/{made['size_bytes']}")
+        pieces.append(answered.content)
+    whole = b"".join(pieces)
+    assert whole == client.get(url).content
+    rows = (
+        list(csv.DictReader(io.StringIO(whole.decode())))
+        if format_ == "csv"
+        else pq.read_table(io.BytesIO(whole)).to_pylist()
+    )
+    assert ({row["type"] for row in rows}, {row["status"] for row in rows}) == ({"duplicate_scenes"}, {"pending"})
+    assert len(rows) == 10
+    assert client.delete(url).json() == {"removed": made["id"]}
+    for gone in (client.get(url), client.delete(url)):
+        assert_error(gone, 404, "export_unknown")
+    assert list((tmp_path / "exports" / ".recommendations").iterdir()) == []
+    assert client.get("/recommendations/exports/../../api-key").status_code == 404

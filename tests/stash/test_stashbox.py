@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipelines.errors import InputError, StashRejected, StashUnauthorized, StashUnknownField, StashUnreachable
 from pipelines.settings import Settings
@@ -22,7 +23,7 @@ from pipelines.stash.stashbox import IDS_AT_ONCE, StashBoxClient
 from pipelines.stash.stashbox_connect import chosen_boxes, configured_boxes, open_box, requests_per_s
 from pipelines.stash.stashbox_records import BoxPage, BoxPerformer, performer_of
 from pipelines.stash.stashbox_walk import WalkState, walk
-from tests.fakes.stash import FakeStash, Library
+from tests.fakes.stash import FANSDB, STASHDB, FakeStash, Library
 from tests.fakes.stashbox import KEY, FakeStashBox, World, box_uuid, sample_world
 
 T = TypeVar("T")
@@ -252,6 +253,23 @@ def test_boxes_come_from_stash_and_from_the_settings():
     with pytest.raises(InputError, match="No stash-box is set up"):
         chosen_boxes([], None)
     assert asyncio.run(configured_boxes(Settings(stash_url="http://127.0.0.1:1", stashboxes=(own,)))) == [boxes[-1]]
+
+
+def test_boxes_are_used_in_the_order_and_as_far_as_the_settings_say():
+    own = "https://box.example/graphql"
+    chosen = Settings(stashboxes=(f"{own}=key",), stashbox_order=(f"{own}/", FANSDB), stashbox_off=(STASHDB,))
+    with FakeStash(Library()) as stash:
+        with_stash = chosen.model_copy(update={"stash_url": stash.url})
+        boxes = asyncio.run(configured_boxes(with_stash))
+        nothing = with_stash.model_copy(update={"stashbox_off": (STASHDB, FANSDB, own)})
+        assert asyncio.run(configured_boxes(nothing)) == []
+    assert [box.endpoint for box in boxes] == [own, FANSDB]
+    with pytest.raises(InputError, match="There is no stash-box") as caught:
+        chosen_boxes(boxes, "stashdb.org")
+    assert "switched on are: box.example, fansdb.cc" in caught.value.hint
+    for bad in ("stashdb.org", "https://user:word@stashdb.org/graphql", "https://stashdb.org/graphql?x"):
+        with pytest.raises(ValidationError):
+            Settings(stashbox_off=(bad,))
 
 
 @pytest.mark.parametrize(

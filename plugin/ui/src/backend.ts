@@ -73,6 +73,10 @@ type Outcomes<Calls extends readonly Call[]> = { -readonly [N in keyof Calls]: O
 export const many = <const Calls extends readonly Call[]>(calls: Calls): Promise<Outcomes<Calls>> =>
   run({ mode: "many", calls });
 
+/** A piece of an export, base64, and how long the whole is. */
+export const exportPiece = (id: string, start: number): Promise<{ data: string; total_bytes: number }> =>
+  run({ mode: "export_piece", id, start });
+
 /** What the pairing would hand over. */
 export const pairingOffer = (): Promise<{ stash_url: string; has_key: boolean }> => run({ mode: "pairing_offer" });
 

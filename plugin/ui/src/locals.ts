@@ -1,4 +1,5 @@
 // Performers of Stash: whom a found person may be, and searching for one.
+import { call } from "./backend";
 import { graphql } from "./stash";
 
 export interface Local {
@@ -95,13 +96,10 @@ export async function taggedOn(entity: "scene" | "image" | "gallery", id: string
   return new Set(answer[field]?.performers.map((one) => one.id));
 }
 
-/** Endpoints of the stash-boxes that Stash knows, by host. */
+/** Endpoints of the stash-boxes that are used, by host. */
 export async function boxEndpoints(): Promise<Record<string, string>> {
-  type Answer = { configuration: { general: { stashBoxes: { endpoint: string }[] } } };
-  const answer = await graphql<Answer>(
-    "query StashSenseBoxes { configuration { general { stashBoxes { endpoint } } } }",
-  );
+  const { stash_boxes: boxes } = await call("stash");
   return Object.fromEntries(
-    answer.configuration.general.stashBoxes.map(({ endpoint }) => [new URL(endpoint).host, endpoint]),
+    boxes.filter((box) => box.enabled).map(({ endpoint }) => [new URL(endpoint).host, endpoint]),
   );
 }

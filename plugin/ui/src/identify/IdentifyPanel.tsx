@@ -5,7 +5,7 @@ import { faEye, faRotate, faUserCheck } from "@fortawesome/free-solid-svg-icons"
 import { faFaceMeh } from "@fortawesome/free-solid-svg-icons";
 import { perform, performAll, undo } from "../actions";
 import type { Done } from "../actions";
-import { call } from "../backend";
+import { call, Failed } from "../backend";
 import { useAsk, useDoing } from "../hooks";
 import { boxEndpoints, findLocals, parts, taggedOn } from "../locals";
 import type { Local } from "../locals";
@@ -121,12 +121,22 @@ async function linked(target: Target, local: Local, who: Identity): Promise<Done
     const params = { entity: "performer", entity_id: local.id, endpoint, stash_id: stashId };
     wanted.push({ action: "link_stash_id", params });
   }
+  if (!endpoint && target.entity === "performer") throw unused(domain);
   if (target.entity !== "performer") {
     const params = { entity: target.entity, entity_id: target.id, performer_ids: [local.id] };
     wanted.push({ action: "tag_performers", params });
   }
   return performAll(wanted);
 }
+
+const unused = (domain: string) =>
+  new Failed({
+    code: "box_not_used",
+    message: `${domain} is no stash-box that is used.`,
+    hint: "See Settings, Stash, on the page of Stash Sense.",
+    status: 0,
+    retry_after_s: null,
+  });
 
 function told(target: Target, seen: Seen): string {
   const { answer } = seen;

@@ -50,16 +50,29 @@ export const JobLine: React.FC<{ job: Job; title?: string; children?: React.Reac
   );
 };
 
+/** What jobs count in; things where it is not here. */
+const UNITS: Record<string, string> = { fetch_models: "MB", database_update: "%", database_import: "%" };
+const STAGE = "stage.";
+
+function progressed(job: Job): string {
+  const unit = UNITS[job.type];
+  if (!job.total) return job.done ? `${count(job.done)}${unit ? ` ${unit}` : ""}` : "";
+  const share = percent(job.done / job.total);
+  return unit === "%" ? share : `${count(job.done)} of ${count(job.total)}${unit ? ` ${unit}` : ""} (${share})`;
+}
+
 function told(job: Job): string {
   if (job.state === "queued") return job.waiting_for || "waits for its turn";
   const facts = [];
-  if (job.total) facts.push(`${count(job.done)} of ${count(job.total)} (${percent(job.done / job.total)})`);
-  else if (job.done) facts.push(count(job.done));
+  const progress = progressed(job);
+  if (progress) facts.push(progress);
   if (job.ended_at) {
     if (job.started_at) facts.push(`took ${span((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000)}`);
     facts.push(ago(job.ended_at));
   } else {
-    if (job.rate_per_s)
+    const stage = Object.keys(job.counts).find((name) => name.startsWith(STAGE));
+    if (stage) facts.push(plain(stage.slice(STAGE.length)));
+    if (job.rate_per_s && UNITS[job.type] !== "%")
       facts.push(
         `${job.rate_per_s >= 1 ? `${job.rate_per_s.toFixed(1)}/s` : `${(job.rate_per_s * 60).toFixed(1)}/min`}`,
       );
@@ -69,7 +82,7 @@ function told(job: Job): string {
 }
 
 const Counts: React.FC<{ counts: Record<string, number> }> = ({ counts }) => {
-  const shown = Object.entries(counts).filter(([, value]) => value);
+  const shown = Object.entries(counts).filter(([name, value]) => value && !name.startsWith(STAGE));
   if (!shown.length) return null;
   return (
     <div className="sense-chips">

@@ -3,6 +3,7 @@ import React from "react";
 import { Form } from "react-bootstrap";
 import { useSettled } from "../hooks";
 import { count } from "../words";
+import { ExportButton } from "./ExportButton";
 import { SORTS } from "./filters";
 import type { Filters, Sort } from "./filters";
 import { STATUSES } from "./records";
@@ -17,7 +18,14 @@ const SORT_WORDS: Record<Sort, string> = {
 
 type Changed = React.ChangeEvent<HTMLInputElement>;
 
-export const FilterBar: React.FC<{ filters: Filters; counts: StatusCounts }> = ({ filters, counts }) => {
+interface Props {
+  filters: Filters;
+  counts: StatusCounts;
+  /** How many the filter lets through. */
+  total: number;
+}
+
+export const FilterBar: React.FC<Props> = ({ filters, counts, total }) => {
   const { wanted, set } = filters;
   const [text, setText] = React.useState(wanted.q);
   const [min, setMin] = React.useState(wanted.min);
@@ -87,6 +95,7 @@ export const FilterBar: React.FC<{ filters: Filters; counts: StatusCounts }> = (
           onChange={(event) => setMin(Number(event.target.value))}
         />
       </label>
+      <ExportButton wanted={wanted} total={total} />
     </div>
   );
 };

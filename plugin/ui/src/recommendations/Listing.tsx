@@ -84,7 +84,7 @@ export const Listing: React.FC<Props> = ({ filters, data, changed, notices }) =>
   return (
     <>
       {type ? <TypeHead key={type.id} type={type} changed={changed} /> : null}
-      <FilterBar filters={filters} counts={sum(data.counts, wanted.type)} />
+      <FilterBar filters={filters} counts={sum(data.counts, wanted.type)} total={total} />
       {error ? <Failure error={error} /> : null}
       {found.length ? (
         <>

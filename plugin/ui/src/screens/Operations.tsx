@@ -87,7 +87,7 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
       <Reasons library={data.library} />
       <section className="sense-section">
         <h4>
-          <Icon icon={faCalendar} /> By itself
+          <Icon icon={faCalendar} /> Schedules
         </h4>
         <Schedules schedules={data.schedules} titles={titles} disabled={doing} ask={ask} />
       </section>
@@ -108,6 +108,7 @@ const Jobs: React.FC<{ data: Whole; reload: () => void }> = ({ data, reload }) =
                 size="sm"
                 variant="secondary"
                 disabled={doing || busy.has(job.type)}
+                title={busy.has(job.type) ? "One of this kind is under way" : undefined}
                 onClick={() => ask(() => call("queue_retry", { path: { id: job.id } }))}
               >
                 <Icon icon={faRotateRight} /> Try again
@@ -260,7 +261,7 @@ const Schedules: React.FC<{
                 </option>
               ))}
             </Form.Control>
-            <span className="text-muted sense-small">
+            <span className={one.enabled ? "text-muted sense-small" : "text-muted sense-small sense-schedule-off"}>
               {one.enabled && one.next_run_at ? `next ${when(one.next_run_at)}` : "off"}
             </span>
           </div>

@@ -55,12 +55,11 @@ const Current: React.FC<{ info: DatabaseInfo }> = ({ info }) => (
       <span className="sense-big">{count(info.performer_count)}</span> people, {several(info.face_count, "face")},{" "}
       {bytes(info.size_bytes)}, pack <code>{info.pack}</code>, made {ago(info.created)}
     </p>
-    <div className="table-responsive">
+    <div className="sense-sources">
       <table className="table table-sm table-striped sense-table">
         <thead>
           <tr>
             <th scope="col">Source</th>
-            <th scope="col">Release</th>
             <th scope="col" className="text-right">
               People
             </th>
@@ -74,9 +73,11 @@ const Current: React.FC<{ info: DatabaseInfo }> = ({ info }) => (
           {info.sources.map((source) => (
             <tr key={source.id}>
               <td>
-                {source.id} <small className="text-muted sense-break">{source.kind}</small>
+                <span className="sense-break">{source.id}</span>{" "}
+                <small className="text-muted">
+                  {source.kind} {source.release}
+                </small>
               </td>
-              <td>{source.release}</td>
               <td className="text-right">{count(source.performers)}</td>
               <td className="text-right">{count(source.faces)}</td>
               <td>{ago(source.updated)}</td>
@@ -186,10 +187,16 @@ const VersionRow: React.FC<{
     <strong>{one.version}</strong>
     {current ? <Badge variant="success">in use</Badge> : null}
     <span className="text-muted sense-small">
-      {one.problem ||
-        `${several(one.performers, "person", "people")}, ${several(one.faces, "face")}, ${bytes(one.size_bytes)}`}
-      {one.created ? `, ${when(one.created)}` : ""}
+      {[
+        one.created ? when(one.created) : "",
+        one.problem
+          ? ""
+          : `${several(one.performers, "person", "people")}, ${several(one.faces, "face")}, ${bytes(one.size_bytes)}`,
+      ]
+        .filter(Boolean)
+        .join(", ")}
     </span>
+    {one.problem ? <span className="sense-bad sense-small">{one.problem}</span> : null}
     <span className="sense-buttons">
       <Button size="sm" variant="secondary" disabled={disabled} onClick={() => verify(one.version)}>
         <Icon icon={faCheckDouble} /> Verify
@@ -199,18 +206,28 @@ const VersionRow: React.FC<{
           <Button size="sm" disabled={disabled || pinned || Boolean(one.problem)} onClick={() => use(one.version)}>
             Use
           </Button>
-          <Button
-            size="sm"
-            variant="secondary"
-            disabled={disabled}
-            title="Remove this version"
-            aria-label={`Remove version ${one.version}`}
-            onClick={() => remove(one.version)}
-          >
-            <Icon icon={faTrash} />
-          </Button>
+          <Removal version={one.version} disabled={disabled} remove={remove} />
         </>
       )}
     </span>
   </div>
 );
+
+/** Asks once more: a version that is removed does not come back. */
+const Removal: React.FC<{ version: string; disabled: boolean; remove: (version: string) => void }> = (props) => {
+  const { version, disabled, remove } = props;
+  const [sure, setSure] = React.useState(false);
+  return (
+    <Button
+      size="sm"
+      variant={sure ? "danger" : "secondary"}
+      disabled={disabled}
+      title="Remove this version"
+      aria-label={sure ? `Remove version ${version} for good` : `Remove version ${version}`}
+      onBlur={() => setSure(false)}
+      onClick={() => (sure ? remove(version) : setSure(true))}
+    >
+      <Icon icon={faTrash} /> {sure ? "For good?" : null}
+    </Button>
+  );
+};

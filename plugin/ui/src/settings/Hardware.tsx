@@ -2,7 +2,7 @@ import React from "react";
 import { call } from "../backend";
 import { useAsk } from "../hooks";
 import { Shown } from "../parts/states";
-import { bytes, span } from "../words";
+import { bytes, several, span } from "../words";
 
 const MB = 1_000_000;
 
@@ -39,7 +39,7 @@ export const Hardware: React.FC = () => {
           </dd>
           <dt>Ray</dt>
           <dd>
-            {system.ray.nodes} node(s), {system.ray.cpus_free} of {system.ray.cpus} processors free
+            {several(system.ray.nodes, "node")}, {system.ray.cpus_free} of {system.ray.cpus} processors free
           </dd>
         </dl>
       )}

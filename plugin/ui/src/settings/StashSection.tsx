@@ -4,8 +4,9 @@ import { call } from "../backend";
 import { useAsk } from "../hooks";
 import { Icon } from "../parts/Icon";
 import { Pairing } from "../parts/Pairing";
-import { Empty, Shown } from "../parts/states";
+import { Shown } from "../parts/states";
 import { several } from "../words";
+import { StashBoxes } from "./StashBoxes";
 
 /** The Stash that the server works for, and the stash-boxes that are set there. */
 export const StashSection: React.FC = () => {
@@ -32,18 +33,7 @@ export const StashSection: React.FC = () => {
             </p>
           ) : null}
           <h5>Stash-boxes</h5>
-          {stash.stash_boxes.length ? (
-            <div className="sense-rows">
-              {stash.stash_boxes.map((box) => (
-                <div key={box.endpoint} className="sense-row">
-                  <strong>{box.name}</strong>
-                  <span className="text-muted sense-small sense-break">{box.endpoint}</span>
-                </div>
-              ))}
-            </div>
-          ) : (
-            <Empty title="No stash-box is set in Stash" />
-          )}
+          <StashBoxes boxes={stash.stash_boxes} changed={asked.reload} />
         </>
       )}
     </Shown>
