@@ -31,10 +31,12 @@ A, B = "signers mix1  360p low", "signers mix1  vp9"
 @pytest.fixture(autouse=True)
 def seeded(installation: Installation) -> Iterator[None]:
     """One pair of duplicates; what a test leaves pending is closed after it."""
-    everything = {one.title: one for one in scenes(installation.stash.url, STASH_KEY, scene_ids(installation))}
+    library = installation.stash.library
+    ids = [one for one in scene_ids(installation) if library.scenes[one].title in {A, B}]
+    pair = {one.title: one for one in scenes(installation.stash.url, STASH_KEY, ids)}
     with recommendations(installation.data_dir) as kept:
         kept.restore(RecommendationFilter(types=("duplicate_scenes",), statuses=("dismissed", "resolved")))
-        kept.apply("duplicate_scenes", SEEDS, [duplicate(everything[A], everything[B])])
+        kept.apply("duplicate_scenes", SEEDS, [duplicate(pair[A], pair[B])])
         yield
         kept.close_missing("duplicate_scenes", LATER, "The test is over.")
         kept.close_missing("duplicate_scene_files", LATER, "The test is over.")
