@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.actions.performing import keep_preview, perform, preview, resume_all, undo
+    from pipelines.actions.performing import keep_preview, perform, preview, undo
     from pipelines.actions.registry import ACTIONS, action_type
+    from pipelines.actions.resuming import resume_all
 
 __all__ = ["ACTIONS", "action_type", "keep_preview", "perform", "preview", "resume_all", "undo"]
 
@@ -24,6 +25,10 @@ def __getattr__(name: str) -> Any:
         from pipelines.actions import registry
 
         return getattr(registry, name)
+    if name == "resume_all":
+        from pipelines.actions import resuming
+
+        return resuming.resume_all
     if name in __all__:
         from pipelines.actions import performing
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from pipelines.actions.accepting import AcceptReport, accept_many
-from pipelines.actions.performing import resume_all
+from pipelines.actions.resuming import resume_all
 from pipelines.errors import ActionConflict
 from pipelines.jobs import JobContext
 from pipelines.stash.connect import open_library
