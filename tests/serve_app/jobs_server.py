@@ -1,6 +1,7 @@
 """`python -m tests.serve_app.jobs_server`: Ray with two supervisors over one store, until stdin ends.
 
-What `stash-sense up` starts, without the engine and HTTP, and with the job types of the tests.
+What `stash-sense up` starts, without the engine and HTTP, and with the job types of the tests; with `--real` one
+supervisor with the real types.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import sys
 
 from ray import serve
 
+from pipelines.jobs import REGISTRY
 from pipelines.settings import SettingLayers
 from serve_app.deployments.jobs import JobsDeployment
 from serve_app.local import init_ray, logs_dir, processes_ended, temporary_folder
@@ -31,11 +33,12 @@ def main() -> None:
         jobs = JobsDeployment.options(
             ray_actor_options={"num_cpus": 0}, graceful_shutdown_timeout_s=5.0, graceful_shutdown_wait_loop_s=0.2
         )
-        serve.run_many([serve.RunTarget(jobs.bind(layers, TYPES), name, None, logs) for name in ("first", "second")])
+        types, names = (REGISTRY, ["first"]) if "--real" in sys.argv else (TYPES, ["first", "second"])
+        serve.run_many([serve.RunTarget(jobs.bind(layers, types), name, None, logs) for name in names])
         sys.stdout.write("supervising\n")
         sys.stdout.flush()
         sys.stdin.read()
-        for name in ("first", "second"):
+        for name in names:
             serve.delete(name)
 
 
