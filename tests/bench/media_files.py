@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import av
 import cv2
@@ -17,6 +19,22 @@ BITS = 12
 """Bars that carry a frame's number, most significant first, white = 1; they fill the upper half of the picture."""
 
 U8 = npt.NDArray[np.uint8]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_a_thread(write: Callable[P, T]) -> Callable[P, T]:
+    """Returns `write`, run in a thread of its own, which takes with it what encoders do to the thread they run in.
+
+    For root SVT-AV1 gives it real-time priority (SCHED_FIFO), and what is started afterwards would inherit that.
+    """
+
+    @wraps(write)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(write, *args, **kwargs).result()
+
+    return run
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,7 @@ def number_of(picture: U8) -> int:
     return int(sum(1 << (BITS - 1 - bit) for bit, level in enumerate(levels) if level > 128))
 
 
+@in_a_thread
 def write_clip(path: Path, clip: Clip, first_number: int = 0) -> Path:
     """Writes a video whose frame i shows the number `first_number` + i; returns `path`."""
     with av.open(str(path), "w", options=dict(clip.container_options)) as container:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from pipelines.faces.types import U8
-from tests.bench.media_files import cut_short, flip_bits, write_sound
+from tests.bench.media_files import cut_short, flip_bits, in_a_thread, write_sound
 from tests.bench.scan_library import CLIPS
 
 FACES = CLIPS / "derived" / "signers_mix2.mp4"
@@ -42,6 +42,7 @@ class Recoded:
     options: Mapping[str, str] = field(default_factory=dict)
     container: Mapping[str, str] = field(default_factory=dict)
 
+    @in_a_thread
     def write(self, path: Path) -> Path:
         """Writes the video to `path` and returns that."""
         rng = np.random.default_rng(4)

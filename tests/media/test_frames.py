@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -67,6 +69,13 @@ def test_every_format_gives_the_frames_of_the_times_it_reports(clips: MakeClip, 
     assert (sampler.info.width, sampler.info.height) == (clip.width, clip.height)
     assert all(f.image.shape == (clip.height, clip.width, 3) and f.scale == 1.0 for f in frames)
     assert not sampler.report.partial, sampler.report
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads")
+def test_no_encoder_gives_these_tests_another_priority(clips: MakeClip) -> None:
+    for name, clip in FORMATS.items():
+        clips(name, clip)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "hevc_10bit.mp4", "av1.mp4", "vp9.webm", "mpeg4.avi", "gif.gif"])
