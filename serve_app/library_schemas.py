@@ -76,7 +76,7 @@ class ScanStatus(BaseModel):
     faces: int
     frames: int
     files: int
-    newest: datetime | None = Field(description="Time of the last scan.")
+    newest: str | None = Field(description="Time of the last scan, ISO 8601.")
     recipes: dict[str, str] = Field(description="Digest of the way that scenes and images are scanned now.")
     size_bytes: int
 

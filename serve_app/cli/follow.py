@@ -5,8 +5,10 @@ Lives here: finding the server of this data folder, and the life of one job as s
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pipelines.errors import JobError, StashSenseError
@@ -70,18 +72,47 @@ def submit_and_follow(client: ServerClient, type_id: str, params: Mapping[str, A
 def follow(client: ServerClient, job_id: int, live: Live) -> dict[str, Any]:
     """Returns the job once it has ended; shows its progress until then."""
     answered_s = time.monotonic()
-    while True:
-        try:
-            job = client.get(f"/queue/{job_id}")
-        except ServerError as error:
-            if error.as_dict()["error"] != "server_unreachable" or time.monotonic() - answered_s > AWAY_S:
-                raise
-        else:
-            answered_s = time.monotonic()
-            live.show(shown(job))
-            if job["state"] in ENDED:
-                return job
-        time.sleep(POLL_S)
+    with _ctrl_c() as check:
+        while True:
+            try:
+                job = client.get(f"/queue/{job_id}")
+            except ServerError as error:
+                if error.as_dict()["error"] != "server_unreachable" or time.monotonic() - answered_s > AWAY_S:
+                    raise
+            else:
+                answered_s = time.monotonic()
+                live.show(shown(job))
+                if job["state"] in ENDED:
+                    return job
+            time.sleep(POLL_S)
+            check()
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], None]]:
+    """Gives a function that raises KeyboardInterrupt once Ctrl-C was pressed inside the block.
+
+    The signal raises it too, but Python drops what is raised in a callback of a weak reference, as the HTTP client has.
+    """
+    pressed = False
+
+    def note(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # a command in the background of a script ignores the signal
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 def shown(job: Mapping[str, Any]) -> dict[str, Any]:

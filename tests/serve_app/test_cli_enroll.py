@@ -25,7 +25,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     ("boxes", "arguments", "says"),
     [
         (None, ("stashbox",), "No stash-box is set up"),
-        ('["https://box.example/graphql=secret-key"]', ("stashbox", "other.example"), "Set up are: box.example"),
+        ('["https://box.example/graphql=secret-key"]', ("stashbox", "other.example"), "switched on are: box.example"),
         ('["https://box.example/graphql=secret-key"]', ("stashbox",), "models fetch"),
         ('["box.example"]', ("stashbox",), "STASH_SENSE_STASHBOXES"),
         (None, ("local",), "STASH_SENSE_STASH_URL"),

@@ -11,21 +11,35 @@ import type { StashInfo } from "../types";
 type Box = StashInfo["stash_boxes"][number];
 
 export const StashBoxes: React.FC<{ boxes: Box[]; changed: () => void }> = ({ boxes: known, changed }) => {
-  const { doing, error, run } = useDoing();
+  const { error, run } = useDoing();
+  /** What is still to be saved, and whether something is being saved: a second change waits for the first. */
+  const wanted = React.useRef<Box[]>();
+  const saving = React.useRef(false);
   /** As it was just chosen, until the server's own word comes. */
   const [chosen, choose] = React.useState<Box[]>();
   const [said, say] = React.useState("");
   React.useEffect(() => choose(undefined), [known]);
   const boxes = chosen ?? known;
   const save = (next: Box[], words: string) => {
-    if (doing) return;
     choose(next);
     say(words);
-    void run(async () => {
+    wanted.current = next;
+    if (saving.current) return;
+    saving.current = true;
+    void run(saveWanted).then(() => {
+      saving.current = false;
+      wanted.current = undefined;
+      changed();
+    });
+  };
+  const saveWanted = async () => {
+    while (wanted.current) {
+      const next = wanted.current;
+      wanted.current = undefined;
       const order = next.map((box) => box.endpoint);
       const off = next.filter((box) => !box.enabled).map((box) => box.endpoint);
       await call("settings_put", { body: { settings: { stashbox_order: order, stashbox_off: off } } });
-    }).then(changed);
+    }
   };
   const move = (from: number, to: number) => {
     const next = [...boxes];
